@@ -1,0 +1,129 @@
+//! What a volume offers. Both traits are object-safe, so that the mount can be tested against a volume in memory.
+
+use crate::id::{BlobId, BlobVersion, InodeNumber, VolumeVersion};
+use crate::rpc::RpcError;
+use crate::time::Timestamp;
+use crate::weave::{ByteRange, Operation, PageObject, Tree};
+use crate::wire::{At, Attributes, Author, Change, ChangeReply, NamespaceAnswer, Query, ServiceError, VolumeInfo};
+use bytes::Bytes;
+
+/// A call of the client library that failed for good: retries over all replicas and the mount's time-out are behind it.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum ClientError {
+    /// A server refused.
+    #[error(transparent)]
+    Service(#[from] ServiceError),
+    /// Servers could not be reached, or not in time.
+    #[error("gave up after {attempts} attempts: {last}")]
+    Unavailable {
+        /// How often it was tried.
+        attempts: u32,
+        /// The last failure.
+        last: Box<RpcError>,
+    },
+    /// No replica has the bytes whole.
+    #[error("{what} is damaged or missing on every replica: {detail}; run `weft fsck`")]
+    Damaged {
+        /// The page object or node.
+        what: String,
+        /// What each replica said.
+        detail: String,
+    },
+    /// There are too few living providers for the volume's number of copies.
+    #[error(
+        "{needed} copies are asked for and only {alive} {role} providers are alive; start more, or lower the volume's copies"
+    )]
+    TooFewProviders {
+        /// `data` or `metadata`.
+        role: &'static str,
+        /// Copies of the volume.
+        needed: u8,
+        /// Providers that are alive.
+        alive: usize,
+    },
+}
+
+/// An update to be ordered, woven and published.
+#[derive(Clone, Debug)]
+pub struct PublishRequest {
+    /// The file.
+    pub inode: InodeNumber,
+    /// The update; its page objects come from [`BlobStore::put_object`].
+    pub operation: Operation,
+    /// The file's modification time after it.
+    pub modified: Timestamp,
+    /// Who writes.
+    pub author: Author,
+}
+
+/// A published update.
+#[derive(Clone, Debug)]
+pub struct Published {
+    /// The volume version it became.
+    pub version: VolumeVersion,
+    /// The blob.
+    pub blob: BlobId,
+    /// The blob version it became.
+    pub blob_version: BlobVersion,
+    /// Where an append was put.
+    pub offset: u64,
+    /// The file as last published (this update, or a later one); `None` if the file is gone.
+    pub attributes: Option<Attributes>,
+}
+
+/// Content: page objects, updates, reads.
+#[async_trait::async_trait]
+pub trait BlobStore: Send + Sync + std::fmt::Debug {
+    /// Stores the bytes of one page object (1 byte to a page) with all copies. Until an update names it, nobody sees it.
+    ///
+    /// # Errors
+    /// [`ClientError`]; `NoSpace` before anything was accepted.
+    async fn put_object(&self, bytes: Bytes) -> Result<PageObject, ClientError>;
+
+    /// Orders the update, stores its nodes, commits it and waits until it is published.
+    ///
+    /// # Errors
+    /// [`ClientError`]. After `Unavailable` the update may still become visible (a helper finishes it).
+    async fn publish(&self, request: PublishRequest) -> Result<Published, ClientError>;
+
+    /// The bytes of `range`, cut at the tree's size; holes are zeros. Verified against their checksums.
+    ///
+    /// # Errors
+    /// [`ClientError::Damaged`] rather than wrong bytes.
+    async fn read(&self, tree: &Tree, range: ByteRange) -> Result<Bytes, ClientError>;
+
+    /// The first range of data (not hole) that ends after `offset`, cut at the tree's size; `None` if only a hole follows.
+    /// Precise to the page.
+    ///
+    /// # Errors
+    /// As for [`BlobStore::read`].
+    async fn next_data(&self, tree: &Tree, offset: u64) -> Result<Option<ByteRange>, ClientError>;
+
+    /// A hint that `range` will be read soon: fetches in the background what the caches can hold.
+    fn prefetch(&self, tree: &Tree, range: ByteRange);
+
+    /// Everything that this client put and published so far is on stable storage of all copies when it returns.
+    ///
+    /// # Errors
+    /// [`ClientError`]; then nothing is promised of what was written since the last success.
+    async fn sync(&self) -> Result<(), ClientError>;
+}
+
+/// Names, attributes, versions.
+#[async_trait::async_trait]
+pub trait Namespace: Send + Sync + std::fmt::Debug {
+    /// The volume as it was when it was opened.
+    fn info(&self) -> VolumeInfo;
+
+    /// Reads the namespace at a version.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    async fn query(&self, at: At, query: Query) -> Result<NamespaceAnswer, ClientError>;
+
+    /// Changes the namespace, exactly once however often the network repeats it.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    async fn change(&self, author: &Author, change: Change) -> Result<ChangeReply, ClientError>;
+}

@@ -1,0 +1,102 @@
+//! Every bound in one place, with the relations between them asserted at compile time.
+//!
+//! A queue, window or table without a bound is a bug: it belongs here first. Bytes unless the name says otherwise.
+
+use std::time::Duration;
+
+/// One kibibyte.
+pub const KIB: u64 = 1024;
+/// One mebibyte.
+pub const MIB: u64 = 1024 * KIB;
+
+/// Smallest page size.
+pub const PAGE_SIZE_MIN: u32 = 64 * KIB as u32;
+/// Largest page size.
+pub const PAGE_SIZE_MAX: u32 = 64 * MIB as u32;
+/// Page size of a volume that sets none.
+pub const PAGE_SIZE_DEFAULT: u32 = MIB as u32;
+
+/// Smallest fan-out: the paper's binary tree.
+pub const FAN_OUT_MIN: u32 = 2;
+/// Largest fan-out.
+pub const FAN_OUT_MAX: u32 = 256;
+/// Fan-out of a volume that sets none: 32 children of about 12 bytes make a node of one small packet, and 2^40 pages are 8 levels deep.
+pub const FAN_OUT_DEFAULT: u32 = 32;
+
+/// A file has at most this many bytes (the kernel's own limit for file offsets).
+pub const FILE_BYTES_MAX: u64 = i64::MAX as u64;
+
+/// What one checksum covers: a reader who wants one byte fetches this much. 32 KiB keeps the table of a 1 MiB object at 256 bytes.
+pub const CHUNK_BYTES: u32 = 32 * KIB as u32;
+
+/// A page with more fragments than this is rewritten as one object when that cannot undo another writer's update.
+pub const FRAGMENTS_BEFORE_COMPACTION: usize = 16;
+
+/// Postcard header of one message. Larger lists are split by the sender or paged by the receiver.
+pub const HEADER_BYTES_MAX: u32 = 4 * MIB as u32;
+/// Raw bytes behind a header: one page object, or a batch of nodes.
+pub const BODY_BYTES_MAX: u32 = PAGE_SIZE_MAX;
+/// Data extents of one update; a client with more publishes in several versions or rewrites whole pages.
+pub const EXTENTS_PER_UPDATE_MAX: usize = 65_536;
+/// Nodes in one put or get.
+pub const NODES_PER_BATCH_MAX: usize = 512;
+/// An encoded node. A leaf of 256 pages with 16 fragments each is about 200 KiB.
+pub const NODE_BYTES_MAX: usize = 2 * MIB as usize;
+/// Directory entries in one answer.
+pub const ENTRIES_PER_ANSWER_MAX: usize = 1024;
+/// All extended attributes of one file together, names included.
+pub const XATTRS_BYTES_MAX: usize = 64 * KIB as usize;
+/// One extended attribute's name (Linux `XATTR_NAME_MAX`).
+pub const XATTR_NAME_BYTES_MAX: usize = 255;
+/// A symlink's target (Linux `PATH_MAX`, less the NUL).
+pub const SYMLINK_BYTES_MAX: usize = 4095;
+/// Names of one file.
+pub const LINKS_MAX: u32 = 1_000_000;
+/// Replicas of a page object or node.
+pub const COPIES_MAX: u8 = 8;
+
+/// Requests of one connection that a server works on at once; further streams wait in QUIC's flow control.
+pub const REQUESTS_PER_CONNECTION_MAX: u32 = 256;
+/// Connections a server accepts; further ones are refused before the handshake costs anything.
+pub const CONNECTIONS_MAX: usize = 4096;
+/// Handshakes under way at once.
+pub const HANDSHAKES_MAX: usize = 64;
+/// Commands waiting for the version manager's log.
+pub const COMMANDS_WAITING_MAX: usize = 4096;
+/// Commands in one group commit.
+pub const COMMANDS_PER_COMMIT_MAX: usize = 512;
+/// Tickets of one blob that are assigned but not published; a further one is told to come again.
+pub const TICKETS_IN_FLIGHT_MAX: usize = 1024;
+
+/// A session whose client says nothing for this long is closed: its open-but-unlinked files and locks go.
+pub const SESSION_LEASE: Duration = Duration::from_secs(60);
+/// How often a client renews its session.
+pub const SESSION_RENEWAL: Duration = Duration::from_secs(15);
+/// A ticket not committed within this span is finished by a helper.
+pub const TICKET_LEASE: Duration = Duration::from_secs(10);
+/// A provider that says nothing for this long is treated as dead: no new page objects go to it.
+pub const PROVIDER_LEASE: Duration = Duration::from_secs(8);
+/// How often a provider reports to the provider manager.
+pub const HEARTBEAT: Duration = Duration::from_secs(2);
+/// How often a provider forces what it took in to its disk without being asked.
+pub const BACKGROUND_SYNC: Duration = Duration::from_secs(2);
+/// Deadline of one RPC unless the caller sets another.
+pub const RPC_DEADLINE: Duration = Duration::from_secs(10);
+/// How long a mount keeps trying before a call fails with EIO (`--timeout`).
+pub const MOUNT_TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
+
+/// Memory of one mount for buffers and caches (`--memory`).
+pub const CLIENT_MEMORY_DEFAULT: u64 = 256 * MIB;
+/// Metadata partitions of a cluster; fixed when it is made.
+pub const METADATA_PARTITIONS: u16 = 64;
+
+const _: () = {
+    assert!(PAGE_SIZE_MIN.is_power_of_two() && PAGE_SIZE_MAX.is_power_of_two() && PAGE_SIZE_DEFAULT.is_power_of_two());
+    assert!(PAGE_SIZE_MIN % CHUNK_BYTES == 0);
+    assert!(BODY_BYTES_MAX >= PAGE_SIZE_MAX);
+    assert!(NODE_BYTES_MAX <= BODY_BYTES_MAX as usize);
+    assert!(SESSION_RENEWAL.as_millis() * 3 < SESSION_LEASE.as_millis());
+    assert!(HEARTBEAT.as_millis() * 3 < PROVIDER_LEASE.as_millis());
+    assert!(TICKET_LEASE.as_millis() < MOUNT_TIMEOUT_DEFAULT.as_millis());
+    assert!(COMMANDS_PER_COMMIT_MAX <= COMMANDS_WAITING_MAX);
+};

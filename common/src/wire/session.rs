@@ -1,0 +1,74 @@
+//! Sessions: how the version manager knows a client, and how a repeated request is recognised.
+
+use crate::id::SessionId;
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+/// Marks one change of one session, so that a repetition after a time-out is answered and not carried out again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct RequestKey {
+    /// The session.
+    pub session: SessionId,
+    /// Its own count of changes, from 1.
+    pub sequence: u64,
+    /// Every change below this one was answered; the server forgets those answers.
+    pub answered_below: u64,
+}
+
+/// Who made a change, as `weft log` shows it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Author {
+    /// User id on the client's host.
+    pub uid: u32,
+    /// Host name of the client.
+    pub host: String,
+    /// Name of the process (Linux `comm`), empty if unknown.
+    pub program: String,
+}
+
+/// Asked of the version manager.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SessionRequest {
+    /// A new client.
+    Open {
+        /// Its host, for logs.
+        host: String,
+        /// What it is: `mount /mnt/show`, `weft restore`.
+        purpose: String,
+    },
+    /// Still here.
+    Renew(SessionId),
+    /// Done: everything the session holds goes now.
+    Close(SessionId),
+    /// The sessions that are open, for `weft status`.
+    List,
+}
+
+/// The version manager's answers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SessionReply {
+    /// To `Open`.
+    Opened {
+        /// The new session.
+        session: SessionId,
+        /// It lapses when not renewed for this long.
+        lease: Duration,
+    },
+    /// To `Renew` and `Close`.
+    Done,
+    /// To `List`.
+    Sessions(Vec<SessionInfo>),
+}
+
+/// An open session.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionInfo {
+    /// The session.
+    pub session: SessionId,
+    /// Host of the client.
+    pub host: String,
+    /// What it is.
+    pub purpose: String,
+    /// When it was opened.
+    pub opened: crate::time::Timestamp,
+}

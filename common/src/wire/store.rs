@@ -1,0 +1,84 @@
+//! Nodes and page objects: written once, read often. Repeating a put with the same bytes is harmless; other bytes under a
+//! stored id are refused as `Damaged`.
+
+use crate::checksum::Digest;
+use crate::id::{NodeId, PageObjectId};
+use serde::{Deserialize, Serialize};
+
+/// Asked of a metadata provider.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum MetadataRequest {
+    /// Stores nodes. Body: their encodings one after the other. Answer: `Done`, once they survive the death of the process.
+    Put {
+        /// Each node's id and the length of its encoding.
+        nodes: Vec<(NodeId, u32)>,
+    },
+    /// Reads nodes. Answer: `Nodes`.
+    Get {
+        /// Their ids.
+        nodes: Vec<NodeId>,
+    },
+    /// Forgets nodes; those it does not have are passed over. Answer: `Done`.
+    Delete {
+        /// Their ids.
+        nodes: Vec<NodeId>,
+    },
+    /// Everything put so far is on stable storage. Answer: `Done`.
+    Sync,
+}
+
+/// A metadata provider's answers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum MetadataReply {
+    /// It is so.
+    Done,
+    /// To `Get`. Body: the encodings of those that are there, one after the other.
+    Nodes {
+        /// The length of each, in the order asked for; `None` for one that is not there.
+        lengths: Vec<Option<u32>>,
+    },
+}
+
+/// Asked of a data provider.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum DataRequest {
+    /// Stores a page object. Body: its bytes. They are checked against the digest. Answer: `Done`, once they survive the death of the process.
+    Put {
+        /// Its name.
+        object: PageObjectId,
+        /// Checksum of its chunk table.
+        digest: Digest,
+    },
+    /// Reads part of a page object. Answer: `Part`.
+    Get {
+        /// Its name.
+        object: PageObjectId,
+        /// First byte that is wanted.
+        offset: u32,
+        /// How many bytes.
+        length: u32,
+    },
+    /// Forgets page objects; those it does not have are passed over. Answer: `Done`.
+    Delete {
+        /// Their names.
+        objects: Vec<PageObjectId>,
+    },
+    /// Everything put so far is on stable storage. Answer: `Done`.
+    Sync,
+}
+
+/// A data provider's answers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum DataReply {
+    /// It is so.
+    Done,
+    /// To `Get`. Body: the chunks that cover the wanted range (see [`crate::checksum`]).
+    Part {
+        /// Length of the whole object.
+        object_bytes: u32,
+        /// Where in the object the body starts.
+        start: u32,
+        /// The whole chunk table.
+        checksums: Vec<u64>,
+    },
+}

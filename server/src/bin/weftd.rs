@@ -1,0 +1,2 @@
+//! weftd
+fn main() {}

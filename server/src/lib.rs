@@ -1,0 +1,5 @@
+//! The servers' roles: version manager, provider manager, metadata provider, data provider. `weftd` runs any set of them.
+//!
+//! Roles never call each other's code, only each other's RPC or a trait. Every `core` is pure: state, event and time in, effects out.
+
+pub mod version;

@@ -1,0 +1,38 @@
+//! Commands: what the replicated log holds. Applying the same commands to the same state gives the same state and replies,
+//! on every machine and after every restart; so each carries the time at which it was proposed.
+
+use serde::{Deserialize, Serialize};
+use weft_common::id::{BlobId, BlobVersion};
+use weft_common::time::Timestamp;
+use weft_common::wire::{NamespaceChange, PlacementRequest, SessionRequest, TicketRequest, VolumeRequest};
+
+/// One entry of the replicated log.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Command {
+    /// When it was proposed. The state machine makes time monotone: a clock that was set back does not reorder versions.
+    pub time: Timestamp,
+    /// What is to be done.
+    pub action: Action,
+}
+
+/// What is to be done.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Action {
+    /// Volumes.
+    Volume(VolumeRequest),
+    /// Sessions: `Open`, `Close` (a lapsed lease is a `Close` that the leader proposes). Renewals are not logged.
+    Session(SessionRequest),
+    /// The namespace.
+    Change(NamespaceChange),
+    /// An update gets its place.
+    Ticket(Box<TicketRequest>),
+    /// An update's nodes are stored.
+    Commit {
+        /// The blob.
+        blob: BlobId,
+        /// The version.
+        version: BlobVersion,
+    },
+    /// A provider joins. Heartbeats are not logged.
+    Placement(PlacementRequest),
+}

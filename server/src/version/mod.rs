@@ -1,0 +1,7 @@
+//! The version manager: per volume the namespace, blob logs, tickets, publish order, sessions.
+//!
+//! One state machine ([`command::Command`] in, reply out) over an ordered key-value table ([`kv::Kv`]). Commands go to a
+//! replicated log first; applying them is deterministic: time and random numbers are in the command.
+
+pub mod command;
+pub mod kv;
