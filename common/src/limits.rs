@@ -87,6 +87,8 @@ pub const MOUNT_TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
 
 /// Memory of one mount for buffers and caches (`--memory`).
 pub const CLIENT_MEMORY_DEFAULT: u64 = 256 * MIB;
+/// Two versions of a larger file are not compared byte by byte to see whether one only appended to the other.
+pub const EXTENSION_BYTES_MAX: u64 = 64 * MIB;
 /// Metadata partitions of a cluster; fixed when it is made.
 pub const METADATA_PARTITIONS: u16 = 64;
 

@@ -1,11 +1,13 @@
 //! What a volume offers. Both traits are object-safe, so that the mount can be tested against a volume in memory.
 
 use crate::id::{BlobId, BlobVersion, InodeNumber, VolumeVersion};
+use crate::limits::EXTENSION_BYTES_MAX;
 use crate::rpc::RpcError;
 use crate::time::Timestamp;
 use crate::weave::{ByteRange, Operation, PageObject, Tree};
-use crate::wire::{At, Attributes, Author, Change, ChangeReply, NamespaceAnswer, Query, ServiceError, VolumeInfo};
+use crate::wire::{At, Attributes, Author, Change, ChangeReply, NamespaceAnswer, Query, ServiceError, Space, VolumeInfo};
 use bytes::Bytes;
+use std::ops::Range;
 
 /// A call of the client library that failed for good: retries over all replicas and the mount's time-out are behind it.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -98,6 +100,43 @@ pub trait BlobStore: Send + Sync + std::fmt::Debug {
     /// # Errors
     /// As for [`BlobStore::read`].
     async fn next_data(&self, tree: &Tree, offset: u64) -> Result<Option<ByteRange>, ClientError>;
+
+    /// Part of a page object that [`BlobStore::put_object`] stored, also while no update names it yet: a mount has uploaded
+    /// what a program wrote, and the program reads it back before it closes the file.
+    ///
+    /// # Errors
+    /// As for [`BlobStore::read`].
+    async fn read_object(&self, object: &PageObject, range: Range<u32>) -> Result<Bytes, ClientError>;
+
+    /// Whether `newer` begins with all the bytes of `older`, so that a reader of the one may go on in the other (`tail -f`).
+    /// `false` when that is not known.
+    ///
+    /// As it stands here it compares bytes and gives up on files over [`EXTENSION_BYTES_MAX`]; a store that knows which
+    /// nodes the two share can answer without reading.
+    ///
+    /// # Errors
+    /// As for [`BlobStore::read`].
+    async fn extends(&self, older: &Tree, newer: &Tree) -> Result<bool, ClientError> {
+        if older.size == 0 || older.size > newer.size || older.size > EXTENSION_BYTES_MAX {
+            return Ok(older.size == 0);
+        }
+        let step = u64::from(older.geometry.page_size());
+        let mut start = 0;
+        while start < older.size {
+            let range = ByteRange::new(start, (start + step).min(older.size));
+            if self.read(older, range).await? != self.read(newer, range).await? {
+                return Ok(false);
+            }
+            start = range.end;
+        }
+        Ok(true)
+    }
+
+    /// Space of the living data providers together, counted in bytes of content (each byte once, not once per copy).
+    /// All zero when that is not known.
+    fn space(&self) -> Space {
+        Space::default()
+    }
 
     /// A hint that `range` will be read soon: fetches in the background what the caches can hold.
     fn prefetch(&self, tree: &Tree, range: ByteRange);
