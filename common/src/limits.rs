@@ -54,6 +54,10 @@ pub const SYMLINK_BYTES_MAX: usize = 4095;
 pub const LINKS_MAX: u32 = 1_000_000;
 /// Replicas of a page object or node.
 pub const COPIES_MAX: u8 = 8;
+/// Page objects or nodes in one delete.
+pub const OBJECTS_PER_DELETE_MAX: usize = 16_384;
+/// Calls that block on one store's disk at once; further ones wait until their deadline.
+pub const STORE_JOBS_MAX: usize = 16;
 
 /// Requests of one connection that a server works on at once; further streams wait in QUIC's flow control.
 pub const REQUESTS_PER_CONNECTION_MAX: u32 = 256;
@@ -94,7 +98,7 @@ pub const METADATA_PARTITIONS: u16 = 64;
 
 const _: () = {
     assert!(PAGE_SIZE_MIN.is_power_of_two() && PAGE_SIZE_MAX.is_power_of_two() && PAGE_SIZE_DEFAULT.is_power_of_two());
-    assert!(PAGE_SIZE_MIN % CHUNK_BYTES == 0);
+    assert!(PAGE_SIZE_MIN.is_multiple_of(CHUNK_BYTES));
     assert!(BODY_BYTES_MAX >= PAGE_SIZE_MAX);
     assert!(NODE_BYTES_MAX <= BODY_BYTES_MAX as usize);
     assert!(SESSION_RENEWAL.as_millis() * 3 < SESSION_LEASE.as_millis());

@@ -2,4 +2,7 @@
 //!
 //! Roles never call each other's code, only each other's RPC or a trait. Every `core` is pure: state, event and time in, effects out.
 
+pub mod data;
+pub mod metadata;
+pub mod storage;
 pub mod version;
