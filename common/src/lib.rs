@@ -3,12 +3,14 @@
 //! Read in this order:
 //! 1. [`id`] and [`limits`]: the nouns and every bound.
 //! 2. [`weave`]: how an update becomes segment-tree nodes; pure functions of the log (the heart of the system).
-//! 3. [`wire`]: what is said between processes.
+//! 3. [`blob`]: what a reader computes from nodes.
+//! 4. [`wire`]: what is said between processes.
 //!
 //! With `--no-default-features` only these pure parts remain, and nothing links tokio. The default feature `net` adds
 //! [`rpc`] (one trait for every way to reach a server), [`transport`] (QUIC) and [`client`] (the blob store and namespace
 //! that the FUSE mount and the tools are built on).
 
+pub mod blob;
 pub mod checksum;
 pub mod id;
 pub mod limits;
