@@ -52,6 +52,8 @@ pub const XATTR_NAME_BYTES_MAX: usize = 255;
 pub const SYMLINK_BYTES_MAX: usize = 4095;
 /// Names of one file.
 pub const LINKS_MAX: u32 = 1_000_000;
+/// Tags of one volume: all of them fit one answer.
+pub const TAGS_MAX: u32 = 10_000;
 /// Replicas of a page object or node.
 pub const COPIES_MAX: u8 = 8;
 /// Page objects or nodes in one delete.
