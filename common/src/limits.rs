@@ -95,10 +95,30 @@ pub const BODIES_BYTES_MAX: u32 = 512 * MIB as u32;
 pub const BODY_POOL_BYTES_MAX: usize = 64 * MIB as usize;
 /// Commands waiting for the version manager's log.
 pub const COMMANDS_WAITING_MAX: usize = 4096;
+/// Bytes of the commands that wait for the log or to be applied.
+pub const COMMANDS_WAITING_BYTES_MAX: usize = 256 * MIB as usize;
+/// Reads waiting for the version manager's state.
+pub const READS_WAITING_MAX: usize = 4096;
+/// Commits and watches that wait for something to be published; a further one is told to come again.
+pub const WAITERS_MAX: usize = 65_536;
 /// Commands in one group commit.
 pub const COMMANDS_PER_COMMIT_MAX: usize = 512;
 /// Tickets of one blob that are assigned but not published; a further one is told to come again.
 pub const TICKETS_IN_FLIGHT_MAX: usize = 1024;
+/// What all tickets in flight of one blob may take in an answer; it leaves room for the rest of the header.
+pub const TICKET_BYTES_MAX: usize = HEADER_BYTES_MAX as usize - 64 * KIB as usize;
+/// Lapsed tickets in one answer.
+pub const LAPSED_PER_ANSWER_MAX: usize = 256;
+/// Open sessions of a cluster.
+pub const SESSIONS_MAX: u64 = 65_536;
+/// Changes of one session whose answers the client did not confirm.
+pub const CHANGES_UNANSWERED_MAX: u64 = 65_536;
+/// A segment of the version manager's log; a new one is begun behind this.
+pub const LOG_SEGMENT_BYTES: u64 = 64 * MIB;
+/// Commands of one write and fsync of the log together; a larger group is split.
+pub const LOG_FRAME_BYTES_MAX: usize = 16 * MIB as usize;
+/// Changes of the state that wait in memory for the next checkpoint; more make the manager wait for its disk.
+pub const CHECKPOINT_BYTES_MAX: usize = 256 * MIB as usize;
 
 /// A session whose client says nothing for this long is closed: its open-but-unlinked files and locks go.
 pub const SESSION_LEASE: Duration = Duration::from_secs(60);
@@ -106,6 +126,8 @@ pub const SESSION_LEASE: Duration = Duration::from_secs(60);
 pub const SESSION_RENEWAL: Duration = Duration::from_secs(15);
 /// A ticket not committed within this span is finished by a helper.
 pub const TICKET_LEASE: Duration = Duration::from_secs(10);
+/// A ticket at the head of its blob's line, with committed ones behind it, is offered to helpers after this span already.
+pub const TICKET_GRACE: Duration = Duration::from_secs(2);
 /// A provider that says nothing for this long is treated as dead: no new page objects go to it.
 pub const PROVIDER_LEASE: Duration = Duration::from_secs(8);
 /// How often a provider reports to the provider manager.
@@ -132,6 +154,8 @@ const _: () = {
     assert!(SESSION_RENEWAL.as_millis() * 3 < SESSION_LEASE.as_millis());
     assert!(HEARTBEAT.as_millis() * 3 < PROVIDER_LEASE.as_millis());
     assert!(TICKET_LEASE.as_millis() < MOUNT_TIMEOUT_DEFAULT.as_millis());
+    assert!(TICKET_GRACE.as_millis() < TICKET_LEASE.as_millis());
+    assert!(LOG_FRAME_BYTES_MAX > 2 * HEADER_BYTES_MAX as usize && LOG_SEGMENT_BYTES > LOG_FRAME_BYTES_MAX as u64);
     assert!(COMMANDS_PER_COMMIT_MAX <= COMMANDS_WAITING_MAX);
     assert!(KEEP_ALIVE.as_millis() * 3 < IDLE_TIMEOUT.as_millis());
     assert!(CONNECT_TIMEOUT.as_millis() < RPC_DEADLINE.as_millis());
