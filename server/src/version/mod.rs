@@ -4,5 +4,8 @@
 //! replicated log first; applying them is deterministic: time and random numbers are in the command.
 
 pub mod command;
+pub mod journal;
 pub mod kv;
 pub mod namespace;
+pub mod store;
+
