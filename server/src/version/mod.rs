@@ -4,14 +4,5 @@
 //! replicated log first; applying them is deterministic: time and random numbers are in the command.
 
 pub mod command;
-pub mod core;
-pub mod journal;
 pub mod kv;
 pub mod namespace;
-pub mod store;
-
-mod blobs;
-mod failure;
-mod sessions;
-mod table;
-mod volumes;
