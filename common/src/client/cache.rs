@@ -39,9 +39,7 @@ where
     let items = usize::try_from(bytes / entry_bytes).unwrap_or(usize::MAX).clamp(16, 1 << 20);
     let options = OptionsBuilder::new().shards(4).estimated_items_capacity(items).weight_capacity(bytes).build();
     match options {
-        Ok(options) => {
-            Cache::with_options(options, weighter, DefaultHashBuilder::default(), DefaultLifecycle::default())
-        }
+        Ok(options) => Cache::with_options(options, weighter, DefaultHashBuilder::default(), DefaultLifecycle::default()),
         // Only missing figures are refused, and none is missing.
         Err(_) => Cache::with_weighter(items, bytes, weighter),
     }

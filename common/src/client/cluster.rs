@@ -56,11 +56,7 @@ impl Cluster {
     ///
     /// # Errors
     /// [`ClientError::Unavailable`] when no manager answered within the options' time-out.
-    pub async fn connect(
-        rpc: Arc<dyn Rpc>,
-        managers: Vec<Address>,
-        options: ClientOptions,
-    ) -> Result<Arc<Self>, ClientError> {
+    pub async fn connect(rpc: Arc<dyn Rpc>, managers: Vec<Address>, options: ClientOptions) -> Result<Arc<Self>, ClientError> {
         if managers.is_empty() {
             let message = "no server is named; give at least one, as in weft://HOST/VOLUME";
             return Err(ServiceError::new(ErrorKind::InvalidArgument, message).into());
@@ -81,13 +77,11 @@ impl Cluster {
     ) -> Self {
         let health = Arc::new(Health::default());
         let unsynced = Arc::new(Unsynced::new(link.clone(), map.clone()));
-        let node_writer =
-            NodeWriter { link: link.clone(), map: map.clone(), health: health.clone(), unsynced: unsynced.clone() };
-        let objects =
-            ObjectWriter { link: link.clone(), map: map.clone(), health: health.clone(), unsynced: unsynced.clone() };
+        let node_writer = NodeWriter { link: link.clone(), map: map.clone(), health: health.clone(), unsynced: unsynced.clone() };
+        let objects = ObjectWriter { link: link.clone(), map: map.clone(), health: health.clone(), unsynced: unsynced.clone() };
         let nodes = Arc::new(NodeReader::new(link.clone(), map.clone(), health.clone(), &options));
         let parts = Arc::new(ObjectReader::new(link.clone(), map.clone(), health, &options));
-        let publisher = Publisher { link: link.clone(), sessions: sessions.clone(), nodes: nodes.clone(), node_writer };
+        let publisher = Publisher { link: link.clone(), nodes: nodes.clone(), node_writer };
         let reader = Arc::new(TreeReader::new(link.clone(), nodes, parts));
         Self { link, map, sessions, objects, unsynced, reader, publisher, options, _background: background }
     }

@@ -15,7 +15,10 @@ type WeakFetch = WeakShared<BoxFuture<'static, Result<Bytes, ClientError>>>;
 
 /// The table of fetches. Bounded by the readers: a fetch that ends or is given up leaves it.
 #[derive(Debug, Default)]
-pub(crate) struct Flights(Mutex<HashMap<PageObjectId, Vec<(Range<u32>, WeakFetch)>>>);
+pub(crate) struct Flights(Mutex<HashMap<PageObjectId, Vec<Flight>>>);
+
+/// The part of the object that comes, and who brings it.
+type Flight = (Range<u32>, WeakFetch);
 
 /// Takes a fetch out of the table when it ends, however it ends.
 struct Landing {

@@ -14,7 +14,7 @@ use super::retry::{Context, Retry};
 use crate::id::{NodeId, ProviderId};
 use crate::limits::{NODE_BATCHES_AT_ONCE_MAX, NODES_PER_BATCH_MAX};
 use crate::rpc::{Answer, RpcError};
-use crate::weave::{Geometry, Node, decode_node};
+use crate::weave::{Node, decode_node};
 use crate::wire::{ClusterMap, MetadataReply, MetadataRequest, Reply, Request};
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
@@ -71,7 +71,6 @@ impl From<NodeFailure> for ClientError {
 #[derive(Debug)]
 struct Wanted {
     id: NodeId,
-    fan_out: u32,
     ranking: Vec<ProviderId>,
     complaints: Vec<String>,
     passing: Option<RpcError>,
@@ -89,8 +88,8 @@ impl NodeReader {
         self.cache.insert(id, CachedNode { node, bytes });
     }
 
-    /// The nodes `ids` of trees of `geometry`, in that order.
-    pub(crate) async fn get(&self, context: Context, geometry: Geometry, ids: &[NodeId]) -> Result<Vec<Arc<Node>>, NodeFailure> {
+    /// The nodes `ids`, in that order.
+    pub(crate) async fn get(&self, context: Context, ids: &[NodeId]) -> Result<Vec<Arc<Node>>, NodeFailure> {
         let mut found = BTreeMap::new();
         let mut missing = Vec::new();
         for (place, id) in ids.iter().enumerate() {
@@ -101,7 +100,7 @@ impl NodeReader {
         }
         if !missing.is_empty() {
             tracing::debug!(request = %context.id, nodes = ids.len(), missing = missing.len(), "fetching nodes");
-            self.fetch(context, geometry.fan_out(), missing, &mut found).await?;
+            self.fetch(context, missing, &mut found).await?;
         }
         Ok(found.into_values().collect())
     }
@@ -109,14 +108,13 @@ impl NodeReader {
     async fn fetch(
         &self,
         context: Context,
-        fan_out: u32,
         mut missing: Vec<(usize, NodeId)>,
         found: &mut BTreeMap<usize, Arc<Node>>,
     ) -> Result<(), NodeFailure> {
         let mut retry = Retry::new(context);
         loop {
             let map = self.map.current();
-            let wanted = missing.iter().map(|(place, id)| (*place, self.wanted(&map, *id, fan_out))).collect();
+            let wanted = missing.iter().map(|(place, id)| (*place, self.wanted(&map, *id))).collect();
             let lost = self.descend(context, &map, wanted, found).await;
             let Some((_, first)) = lost.first() else { return Ok(()) };
             // One that is gone for good decides; otherwise all may still come.
@@ -133,14 +131,14 @@ impl NodeReader {
         }
     }
 
-    fn wanted(&self, map: &ClusterMap, id: NodeId, fan_out: u32) -> Wanted {
+    fn wanted(&self, map: &ClusterMap, id: NodeId) -> Wanted {
         // Best first, as stored; only the dead and the suspected are asked last. Asked from the end.
         let mut ranking: Vec<_> = read_order(map, map.metadata_providers(&id), |id| self.health.is_suspect(id), |_| 0, 0)
             .iter()
             .map(|provider| provider.id)
             .collect();
         ranking.reverse();
-        Wanted { id, fan_out, ranking, complaints: Vec::new(), passing: None }
+        Wanted { id, ranking, complaints: Vec::new(), passing: None }
     }
 
     /// Asks down the rankings until every node is found or has nobody left to ask; the latter are returned.
@@ -209,7 +207,7 @@ impl NodeReader {
             wanted.complaints.push(format!("{provider} does not have it"));
             return Err(Box::new(wanted));
         };
-        match decode_node(&bytes, wanted.id, wanted.fan_out) {
+        match decode_node(&wanted.id, &bytes) {
             Ok(node) => {
                 let node = Arc::new(node);
                 self.remember(wanted.id, node.clone(), bytes.len());

@@ -17,7 +17,7 @@ use crate::id::GroupId;
 use crate::limits::{GROUPS_TRIED_MAX, PAGE_SIZE_MAX};
 use crate::rpc::RpcError;
 use crate::weave::PageObject;
-use crate::wire::{ClusterMap, DataReply, DataRequest, ErrorKind, ProviderInfo, Reply, ReplicaGroup, Request, ServiceError};
+use crate::wire::{ClusterMap, DataReply, DataRequest, ErrorKind, ProviderInfo, ReplicaGroup, Reply, Request, ServiceError};
 use bytes::Bytes;
 use futures_util::future::join_all;
 use std::sync::Arc;

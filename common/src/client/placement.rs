@@ -155,7 +155,8 @@ mod tests {
     #[test]
     fn says_why_there_is_no_group() {
         use ProviderState::{Alive, Dead, Full};
-        let none = |map: &ClusterMap, copies, excluded: &[GroupId]| choose_group(map, copies, excluded, |_| false, 5).unwrap_err();
+        let none =
+            |map: &ClusterMap, copies, excluded: &[GroupId]| choose_group(map, copies, excluded, |_| false, 5).unwrap_err();
         let one_dead = map(vec![provider(1, Alive, 9), provider(2, Dead, 9)], &[&[1, 2]]);
         assert_eq!(none(&one_dead, 2, &[]), NoGroup::TooFew { alive: 1, known: 2 });
         assert_eq!(none(&one_dead, 3, &[]), NoGroup::TooFew { alive: 1, known: 2 });

@@ -8,11 +8,10 @@ use super::link::Link;
 use super::node_writer::NodeWriter;
 use super::nodes::{NodeFailure, NodeReader};
 use super::retry::Context;
-use super::session::Sessions;
 use crate::id::{BlobId, BlobVersion, NodeId, VolumeVersion};
 use crate::limits::WEAVES_MAX;
-use crate::weave::{Node, Tree, Weaver, encode_node};
-use crate::wire::{Attributes, BlobReply, BlobRequest, ErrorKind, Reply, Request, Ticket};
+use crate::weave::{Node, NodeError, Tree, Weaver, crowded_pages, encode_node};
+use crate::wire::{Attributes, BlobReply, BlobRequest, ErrorKind, Reply, Request, ServiceError, Ticket};
 use bytes::Bytes;
 use std::sync::Arc;
 
@@ -20,7 +19,6 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub(crate) struct Publisher {
     pub(crate) link: Arc<Link>,
-    pub(crate) sessions: Arc<Sessions>,
     pub(crate) nodes: Arc<NodeReader>,
     pub(crate) node_writer: NodeWriter,
 }
@@ -32,8 +30,8 @@ pub(crate) struct Completed {
     pub(crate) version: VolumeVersion,
     /// The file since.
     pub(crate) attributes: Option<Attributes>,
-    /// The nodes that this client wove for it; empty if it found the version published already.
-    pub(crate) nodes: Vec<(NodeId, Arc<Node>)>,
+    /// Pages with so many fragments that they should be compacted; none if somebody else wove the version.
+    pub(crate) crowded_pages: Vec<u64>,
 }
 
 impl Publisher {
@@ -41,77 +39,66 @@ impl Publisher {
     pub(crate) async fn complete(&self, context: Context, ticket: Ticket) -> Result<Completed, ClientError> {
         let (blob, version) = (ticket.blob, ticket.entry.version);
         let mut ticket = Box::new(ticket);
-        for _ in 0..WEAVES_MAX {
-            match self.weave(context, &ticket).await {
-                Ok(nodes) => {
-                    let nodes = self.store(context, ticket.copies, nodes).await?;
-                    let (version, attributes) = self.commit(context, blob, version).await?;
-                    return Ok(Completed { version, attributes, nodes });
-                }
-                Err(NodeFailure::Missing(error)) => {
-                    tracing::debug!(request = %context.id, %blob, %version, base = %ticket.base.version, %error,
-                        "base is incomplete, asking for a newer one");
-                }
+        let mut weaves = 0;
+        let nodes = loop {
+            let missing = match self.weave(context, &ticket).await {
+                Ok(nodes) => break nodes,
                 Err(NodeFailure::Other(error)) => return Err(error),
+                Err(NodeFailure::Missing(error)) => error,
+            };
+            weaves += 1;
+            if weaves == WEAVES_MAX {
+                return Err(missing);
             }
+            tracing::debug!(request = %context.id, %blob, %version, base = %ticket.base.version, error = %missing,
+                "base is incomplete, asking for a newer one");
             ticket = match self.rebuild(context, blob, version).await? {
                 Some(ticket) => ticket,
-                None => return self.published(context, blob, version).await,
+                None => return self.commit(context, blob, version).await,
             };
-        }
-        // The base is the published head, and a node of it is missing again and again: that is damage.
-        let nodes = self.weave(context, &ticket).await?;
-        let nodes = self.store(context, ticket.copies, nodes).await?;
-        let (version, attributes) = self.commit(context, blob, version).await?;
-        Ok(Completed { version, attributes, nodes })
+        };
+        let crowded_pages = crowded_pages(&nodes, ticket.base.geometry);
+        self.store(context, ticket.copies, nodes).await?;
+        Ok(Completed { crowded_pages, ..self.commit(context, blob, version).await? })
     }
 
     /// Finishes `version` from the log alone.
     pub(crate) async fn finish(&self, context: Context, blob: BlobId, version: BlobVersion) -> Result<Completed, ClientError> {
         match self.rebuild(context, blob, version).await? {
             Some(ticket) => self.complete(context, *ticket).await,
-            None => self.published(context, blob, version).await,
+            // Repeating the commit tells what became of it.
+            None => self.commit(context, blob, version).await,
         }
     }
 
     async fn weave(&self, context: Context, ticket: &Ticket) -> Result<Vec<(NodeId, Node)>, NodeFailure> {
-        let weaver = Weaver::new(ticket.blob, &ticket.base, &ticket.in_flight, &ticket.entry);
+        let weaver = Weaver::new(&ticket.base, &ticket.in_flight, &ticket.entry);
         let weaver = weaver.map_err(|error| {
             NodeFailure::Missing(ClientError::Damaged { what: ticket.blob.to_string(), detail: error.to_string() })
         })?;
-        let nodes = self.nodes.drive(context, ticket.base.geometry, weaver).await?;
+        let nodes = self.nodes.drive(context, weaver).await?;
         tracing::debug!(request = %context.id, blob = %ticket.blob, version = %ticket.entry.version, base = %ticket.base.version,
             in_flight = ticket.in_flight.len(), nodes = nodes.len(), "woven");
         Ok(nodes)
     }
 
-    async fn store(
-        &self,
-        context: Context,
-        copies: u8,
-        nodes: Vec<(NodeId, Node)>,
-    ) -> Result<Vec<(NodeId, Arc<Node>)>, ClientError> {
-        let encoded: Vec<(NodeId, Bytes)> = nodes.iter().map(|(id, node)| (*id, encode_node(node).into())).collect();
-        let sizes: Vec<usize> = encoded.iter().map(|(_, bytes)| bytes.len()).collect();
+    async fn store(&self, context: Context, copies: u8, nodes: Vec<(NodeId, Node)>) -> Result<(), ClientError> {
+        let encode = |(id, node): &(NodeId, Node)| Ok((*id, Bytes::from(encode_node(id, node).map_err(unstorable)?)));
+        let encoded: Vec<_> = nodes.iter().map(encode).collect::<Result<_, ClientError>>()?;
+        let sizes: Vec<usize> = encoded.iter().map(|(_, bytes): &(NodeId, Bytes)| bytes.len()).collect();
         self.node_writer.put(context, copies, encoded).await?;
-        let nodes: Vec<_> = nodes.into_iter().map(|(id, node)| (id, Arc::new(node))).collect();
-        for ((id, node), bytes) in nodes.iter().zip(sizes) {
-            self.nodes.remember(*id, node.clone(), bytes);
+        for ((id, node), bytes) in nodes.into_iter().zip(sizes) {
+            self.nodes.remember(id, Arc::new(node), bytes);
         }
-        Ok(nodes)
+        Ok(())
     }
 
-    /// Only after every node is stored: the version manager believes it.
-    async fn commit(
-        &self,
-        context: Context,
-        blob: BlobId,
-        version: BlobVersion,
-    ) -> Result<(VolumeVersion, Option<Attributes>), ClientError> {
+    /// Only after every node is stored, or if the version is published already: the version manager believes it.
+    async fn commit(&self, context: Context, blob: BlobId, version: BlobVersion) -> Result<Completed, ClientError> {
         match self.link.manager(context, Request::Blob(BlobRequest::Commit { blob, version })).await? {
             Reply::Blob(BlobReply::Published { version: published, attributes }) => {
                 tracing::debug!(request = %context.id, %blob, %version, %published, "committed");
-                Ok((published, attributes))
+                Ok(Completed { version: published, attributes, crowded_pages: Vec::new() })
             }
             other => Err(self.link.unexpected("the end of a commit", &other)),
         }
@@ -129,19 +116,8 @@ impl Publisher {
         if is_published { Ok(None) } else { Err(refusal) }
     }
 
-    /// What became of a version that somebody else has published: its commit, repeated, tells.
-    async fn published(&self, context: Context, blob: BlobId, version: BlobVersion) -> Result<Completed, ClientError> {
-        let (version, attributes) = self.commit(context, blob, version).await?;
-        Ok(Completed { version, attributes, nodes: Vec::new() })
-    }
-
     /// A published version of a blob; the newest without `version`.
-    pub(crate) async fn tree(
-        &self,
-        context: Context,
-        blob: BlobId,
-        version: Option<BlobVersion>,
-    ) -> Result<Tree, ClientError> {
+    pub(crate) async fn tree(&self, context: Context, blob: BlobId, version: Option<BlobVersion>) -> Result<Tree, ClientError> {
         match self.link.manager(context, Request::Blob(BlobRequest::Tree { blob, version })).await? {
             Reply::Blob(BlobReply::Tree(tree)) => Ok(tree),
             other => Err(self.link.unexpected("a tree", &other)),
@@ -154,3 +130,6 @@ pub(crate) fn is_conflict(error: &ClientError) -> bool {
     matches!(error, ClientError::Service(error) if error.kind == ErrorKind::Conflict)
 }
 
+fn unstorable(error: NodeError) -> ClientError {
+    ServiceError::new(ErrorKind::Internal, error.to_string()).into()
+}

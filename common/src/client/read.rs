@@ -5,8 +5,9 @@ use super::link::Link;
 use super::nodes::NodeReader;
 use super::replicas::ObjectReader;
 use super::retry::Context;
-use crate::limits::{OBJECTS_AT_ONCE_MAX, PREFETCHES_MAX, READ_BYTES_MAX};
-use crate::weave::{ByteRange, NextData, Piece, ReadPlan, Tree};
+use crate::blob::{ChangedRanges, NextData, Piece, ReadPlan, Source};
+use crate::limits::{EXTENSION_BYTES_MAX, OBJECTS_AT_ONCE_MAX, PREFETCHES_MAX, READ_BYTES_MAX};
+use crate::weave::{ByteRange, Tree};
 use crate::wire::{ErrorKind, ServiceError};
 use bytes::{Bytes, BytesMut};
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -37,7 +38,7 @@ impl TreeReader {
 
     /// What `range` consists of: pieces in order, without gap.
     pub(crate) async fn plan(&self, context: Context, tree: &Tree, range: ByteRange) -> Result<Vec<Piece>, ClientError> {
-        Ok(self.nodes.drive(context, tree.geometry, ReadPlan::new(tree, range)).await?)
+        Ok(self.nodes.drive(context, ReadPlan::new(tree, range)).await?)
     }
 
     /// The bytes of `range`, cut at the tree's size. A range within one piece is not copied.
@@ -53,9 +54,9 @@ impl TreeReader {
         }
         let pieces = self.plan(context, tree, range).await?;
         if let [piece] = pieces.as_slice() {
-            return match piece.fragment {
-                Some(_) => self.fetch(context, *piece).await,
-                None => Ok(BytesMut::zeroed(length as usize).freeze()),
+            return match piece.source {
+                Source::Object { .. } => self.fetch(context, *piece).await,
+                Source::Zero => Ok(BytesMut::zeroed(length as usize).freeze()),
             };
         }
         self.assemble(context, range, pieces).await
@@ -63,8 +64,9 @@ impl TreeReader {
 
     async fn assemble(&self, context: Context, range: ByteRange, pieces: Vec<Piece>) -> Result<Bytes, ClientError> {
         let mut whole = BytesMut::zeroed((range.end - range.start) as usize);
-        let data = pieces.into_iter().filter(|piece| piece.fragment.is_some());
-        let fetches = data.map(|piece| async move { Ok::<_, ClientError>((piece.range.start, self.fetch(context, piece).await?)) });
+        let data = pieces.into_iter().filter(|piece| piece.source != Source::Zero);
+        let fetches =
+            data.map(|piece| async move { Ok::<_, ClientError>((piece.file_offset, self.fetch(context, piece).await?)) });
         let mut fetched = stream::iter(fetches).buffer_unordered(OBJECTS_AT_ONCE_MAX);
         while let Some((start, bytes)) = fetched.try_next().await? {
             let start = (start - range.start) as usize;
@@ -75,18 +77,39 @@ impl TreeReader {
     }
 
     async fn fetch(&self, context: Context, piece: Piece) -> Result<Bytes, ClientError> {
-        let Some(fragment) = piece.fragment else { return Ok(Bytes::new()) };
-        self.parts.part(context, fragment.object, fragment.object_offset, fragment.length).await
+        match piece.source {
+            // A piece of data lies within one page.
+            Source::Object { object, object_offset } => {
+                self.parts.part(context, object, object_offset, piece.length as u32).await
+            }
+            Source::Zero => Ok(Bytes::new()),
+        }
     }
 
     /// The first range of data that ends after `offset`.
-    pub(crate) async fn next_data(
-        &self,
-        context: Context,
-        tree: &Tree,
-        offset: u64,
-    ) -> Result<Option<ByteRange>, ClientError> {
-        Ok(self.nodes.drive(context, tree.geometry, NextData::new(tree, offset)).await?)
+    pub(crate) async fn next_data(&self, context: Context, tree: &Tree, offset: u64) -> Result<Option<ByteRange>, ClientError> {
+        Ok(self.nodes.drive(context, NextData::new(tree, offset)).await?)
+    }
+
+    /// Whether `newer` begins with the bytes of `older`. Where the trees share nodes or objects nothing is read.
+    pub(crate) async fn extends(&self, context: Context, older: &Tree, newer: &Tree) -> Result<bool, ClientError> {
+        if older.size > newer.size {
+            return Ok(false);
+        }
+        let changed = self.nodes.drive(context, ChangedRanges::new(older, newer)).await?;
+        let shared = ByteRange::new(0, older.size);
+        let changed: Vec<_> = changed.iter().map(|range| range.intersection(&shared)).filter(|range| !range.is_empty()).collect();
+        if changed.iter().map(|range| range.end - range.start).sum::<u64>() > EXTENSION_BYTES_MAX {
+            return Ok(false);
+        }
+        for range in changed {
+            let same = self.plan(context, older, range).await? == self.plan(context, newer, range).await?
+                || self.read(context, older, range).await? == self.read(context, newer, range).await?;
+            if !same {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Brings `range` into the caches in the background, unless too many prefetches are under way.

@@ -187,10 +187,6 @@ fn verify(object: &PageObject, range: &Range<u32>, answer: Answer) -> Result<Byt
 }
 
 fn damaged(object: &PageObject, complaints: &[String]) -> ClientError {
-    let detail = if complaints.is_empty() {
-        format!("the cluster map has no {}", object.group)
-    } else {
-        complaints.join("; ")
-    };
+    let detail = if complaints.is_empty() { format!("the cluster map has no {}", object.group) } else { complaints.join("; ") };
     ClientError::Damaged { what: format!("page object {}", object.id), detail }
 }

@@ -100,7 +100,9 @@ mod tests {
         let pauses: Vec<_> = [1, 2, 3, 8, 1000].map(pause_ceiling).into();
         let expected = [RETRY_PAUSE_MIN, RETRY_PAUSE_MIN * 2, RETRY_PAUSE_MIN * 4, RETRY_PAUSE_MAX, RETRY_PAUSE_MAX];
         assert_eq!(pauses, expected);
-        assert!((0..100).map(|_| jittered(RETRY_PAUSE_MAX)).all(|pause| pause >= RETRY_PAUSE_MAX / 2 && pause <= RETRY_PAUSE_MAX));
+        assert!(
+            (0..100).map(|_| jittered(RETRY_PAUSE_MAX)).all(|pause| pause >= RETRY_PAUSE_MAX / 2 && pause <= RETRY_PAUSE_MAX)
+        );
     }
 
     #[tokio::test]

@@ -9,10 +9,11 @@ use crate::limits::PUBLISH_LOCKS;
 use crate::time::Timestamp;
 use crate::weave::{ByteRange, Operation, PageObject, Tree, Update};
 use crate::wire::{
-    At, Author, BlobReply, BlobRequest, Change, ChangeReply, NamespaceAnswer, NamespaceChange, NamespaceQuery, Query, Reply,
-    Request, Ticket, TicketRequest, VolumeInfo,
+    At, Author, BlobReply, BlobRequest, Change, ChangeReply, ClusterMap, NamespaceAnswer, NamespaceChange, NamespaceQuery,
+    ProviderRole, ProviderState, Query, Reply, Request, Space, Ticket, TicketRequest, VolumeInfo,
 };
 use bytes::Bytes;
+use std::ops::Range;
 use std::sync::Arc;
 use tokio::sync::RwLock;
 
@@ -116,10 +117,10 @@ impl BlobStore for Volume {
         let asked = first_offset(&operation);
         let _shared = self.publish_lock(inode).read().await;
         let ticket = self.order(context, inode, operation, modified, author).await?;
-        let (blob, blob_version, fan_out) = (ticket.blob, ticket.entry.version, ticket.base.geometry.fan_out());
+        let (blob, blob_version) = (ticket.blob, ticket.entry.version);
         let offset = ticket.entry.update.data.first().map_or(ticket.entry.size, |extent| extent.offset.saturating_sub(asked));
         let completed = self.cluster.publisher.complete(context, ticket).await?;
-        self.compactor.consider(inode, blob, fan_out, &completed);
+        self.compactor.consider(inode, blob, &completed.crowded_pages);
         Ok(Published { version: completed.version, blob, blob_version, offset, attributes: completed.attributes })
     }
 
@@ -133,6 +134,21 @@ impl BlobStore for Volume {
         self.cluster.reader.next_data(self.cluster.context(), tree, offset).await
     }
 
+    #[tracing::instrument(level = "debug", skip_all, fields(request, object = %object.id, start = range.start, end = range.end))]
+    async fn read_object(&self, object: &PageObject, range: Range<u32>) -> Result<Bytes, ClientError> {
+        let length = range.end.saturating_sub(range.start);
+        self.cluster.reader.parts().part(self.cluster.context(), *object, range.start, length).await
+    }
+
+    #[tracing::instrument(level = "debug", skip_all, fields(request, blob = %older.blob, older = %older.version, newer = %newer.version))]
+    async fn extends(&self, older: &Tree, newer: &Tree) -> Result<bool, ClientError> {
+        self.cluster.reader.extends(self.cluster.context(), older, newer).await
+    }
+
+    fn space(&self) -> Space {
+        usable_space(&self.cluster.map(), self.info.settings.copies)
+    }
+
     fn prefetch(&self, tree: &Tree, range: ByteRange) {
         self.cluster.reader.prefetch(tree, range);
     }
@@ -141,6 +157,22 @@ impl BlobStore for Volume {
     async fn sync(&self) -> Result<(), ClientError> {
         self.cluster.unsynced.sync(self.cluster.context()).await
     }
+}
+
+/// What the living data providers hold and could take, in bytes of content of `copies` copies.
+fn usable_space(map: &ClusterMap, copies: u8) -> Space {
+    let living =
+        map.providers.iter().filter(|provider| provider.role == ProviderRole::Data && provider.state != ProviderState::Dead);
+    let copies = u64::from(copies.max(1));
+    living.fold(Space::default(), |sum, provider| {
+        let used = provider.total_bytes.saturating_sub(provider.free_bytes);
+        Space {
+            total_bytes: sum.total_bytes + provider.total_bytes / copies,
+            free_bytes: sum.free_bytes + provider.free_bytes / copies,
+            used_bytes: sum.used_bytes + used / copies,
+            objects: 0,
+        }
+    })
 }
 
 /// For an append, where in it the first byte is; else 0.

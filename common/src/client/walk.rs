@@ -3,22 +3,17 @@
 use super::ClientError;
 use super::nodes::{NodeFailure, NodeReader};
 use super::retry::Context;
-use crate::weave::{Geometry, Walk, WalkError};
+use crate::weave::{Walk, WalkError};
 
 impl NodeReader {
-    /// The result of `walk` over trees of `geometry`.
-    pub(crate) async fn drive<W: Walk + Send>(
-        &self,
-        context: Context,
-        geometry: Geometry,
-        mut walk: W,
-    ) -> Result<W::Output, NodeFailure> {
+    /// The result of `walk`.
+    pub(crate) async fn drive<W: Walk + Send>(&self, context: Context, mut walk: W) -> Result<W::Output, NodeFailure> {
         loop {
             let missing = walk.missing();
             if missing.is_empty() {
                 return walk.finish().map_err(misfit);
             }
-            let nodes = self.get(context, geometry, &missing).await?;
+            let nodes = self.get(context, &missing).await?;
             for (id, node) in missing.iter().zip(nodes) {
                 walk.supply(id, &node).map_err(misfit)?;
             }
