@@ -52,6 +52,8 @@ pub const XATTR_NAME_BYTES_MAX: usize = 255;
 pub const SYMLINK_BYTES_MAX: usize = 4095;
 /// Names of one file.
 pub const LINKS_MAX: u32 = 1_000_000;
+/// Tags of one volume: all of them fit one answer.
+pub const TAGS_MAX: u32 = 10_000;
 /// Replicas of a page object or node.
 pub const COPIES_MAX: u8 = 8;
 /// Page objects or nodes in one delete.
@@ -65,12 +67,58 @@ pub const REQUESTS_PER_CONNECTION_MAX: u32 = 256;
 pub const CONNECTIONS_MAX: usize = 4096;
 /// Handshakes under way at once.
 pub const HANDSHAKES_MAX: usize = 64;
+/// A handshake that takes longer is given up, by both sides.
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+/// A connection on which nothing is heard for this long is lost.
+pub const IDLE_TIMEOUT: Duration = Duration::from_secs(8);
+/// How often the dialling side makes itself heard on an idle connection.
+pub const KEEP_ALIVE: Duration = Duration::from_secs(2);
+/// After a failed dial the next one to that server waits this long, doubled with each failure …
+pub const DIAL_BACKOFF_MIN: Duration = Duration::from_millis(50);
+/// … up to this.
+pub const DIAL_BACKOFF_MAX: Duration = Duration::from_secs(2);
+/// The longest deadline that a server lets a request have.
+pub const REQUEST_DEADLINE_MAX: Duration = Duration::from_secs(120);
+/// How long a server that stops lets requests finish.
+pub const SHUTDOWN_GRACE: Duration = Duration::from_secs(5);
+/// Received and not yet read, one stream. 8 MiB keep 40 Gb/s busy at a round trip of 1.6 ms.
+pub const STREAM_WINDOW: u32 = 8 * MIB as u32;
+/// Received and not yet read, one connection.
+pub const CONNECTION_WINDOW: u32 = 32 * MIB as u32;
+/// Sent and not yet acknowledged, one connection.
+pub const SEND_WINDOW: u64 = 32 * MIB;
+/// Socket buffers that are asked of the kernel; its default of 208 KiB loses packets in bulk.
+pub const SOCKET_BUFFER_BYTES: usize = 4 * MIB as usize;
+/// Request bodies that a server holds at once; further ones wait in QUIC's flow control.
+pub const BODIES_BYTES_MAX: u32 = 512 * MIB as u32;
+/// Body buffers that an endpoint keeps for reuse (first touch of fresh memory costs more than the copy).
+pub const BODY_POOL_BYTES_MAX: usize = 64 * MIB as usize;
 /// Commands waiting for the version manager's log.
 pub const COMMANDS_WAITING_MAX: usize = 4096;
+/// Bytes of the commands that wait for the log or to be applied.
+pub const COMMANDS_WAITING_BYTES_MAX: usize = 256 * MIB as usize;
+/// Reads waiting for the version manager's state.
+pub const READS_WAITING_MAX: usize = 4096;
+/// Commits and watches that wait for something to be published; a further one is told to come again.
+pub const WAITERS_MAX: usize = 65_536;
 /// Commands in one group commit.
 pub const COMMANDS_PER_COMMIT_MAX: usize = 512;
 /// Tickets of one blob that are assigned but not published; a further one is told to come again.
 pub const TICKETS_IN_FLIGHT_MAX: usize = 1024;
+/// What all tickets in flight of one blob may take in an answer; it leaves room for the rest of the header.
+pub const TICKET_BYTES_MAX: usize = HEADER_BYTES_MAX as usize - 64 * KIB as usize;
+/// Lapsed tickets in one answer.
+pub const LAPSED_PER_ANSWER_MAX: usize = 256;
+/// Open sessions of a cluster.
+pub const SESSIONS_MAX: u64 = 65_536;
+/// Changes of one session whose answers the client did not confirm.
+pub const CHANGES_UNANSWERED_MAX: u64 = 65_536;
+/// A segment of the version manager's log; a new one is begun behind this.
+pub const LOG_SEGMENT_BYTES: u64 = 64 * MIB;
+/// Commands of one write and fsync of the log together; a larger group is split.
+pub const LOG_FRAME_BYTES_MAX: usize = 16 * MIB as usize;
+/// Changes of the state that wait in memory for the next checkpoint; more make the manager wait for its disk.
+pub const CHECKPOINT_BYTES_MAX: usize = 256 * MIB as usize;
 
 /// A session whose client says nothing for this long is closed: its open-but-unlinked files and locks go.
 pub const SESSION_LEASE: Duration = Duration::from_secs(60);
@@ -78,8 +126,12 @@ pub const SESSION_LEASE: Duration = Duration::from_secs(60);
 pub const SESSION_RENEWAL: Duration = Duration::from_secs(15);
 /// A ticket not committed within this span is finished by a helper.
 pub const TICKET_LEASE: Duration = Duration::from_secs(10);
+/// A ticket at the head of its blob's line, with committed ones behind it, is offered to helpers after this span already.
+pub const TICKET_GRACE: Duration = Duration::from_secs(2);
 /// A provider that says nothing for this long is treated as dead: no new page objects go to it.
 pub const PROVIDER_LEASE: Duration = Duration::from_secs(8);
+/// A provider with less room than this is only read from.
+pub const PROVIDER_FULL_BELOW: u64 = 16 * MIB;
 /// How often a provider reports to the provider manager.
 pub const HEARTBEAT: Duration = Duration::from_secs(2);
 /// How often a provider forces what it took in to its disk without being asked.
@@ -93,43 +145,6 @@ pub const MOUNT_TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
 pub const CLIENT_MEMORY_DEFAULT: u64 = 256 * MIB;
 /// Two versions of a larger file are not compared byte by byte to see whether one only appended to the other.
 pub const EXTENSION_BYTES_MAX: u64 = 64 * MIB;
-/// First pause of a client before it repeats a call; doubled with each further attempt.
-pub const RETRY_PAUSE_MIN: Duration = Duration::from_millis(20);
-/// Longest such pause: a server that comes back is noticed within this span.
-pub const RETRY_PAUSE_MAX: Duration = Duration::from_secs(2);
-/// How often a client asks whether the cluster map changed.
-pub const MAP_REFRESH: Duration = Duration::from_secs(2);
-/// A failure makes a client ask for the map at once, but not more often than this.
-pub const MAP_REFRESH_PAUSE: Duration = Duration::from_millis(200);
-/// A provider that failed a client is its last choice for this long.
-pub const SUSPICION: Duration = Duration::from_secs(5);
-/// Replica groups that one page object is offered to before the client pauses and looks at the map again.
-pub const GROUPS_TRIED_MAX: usize = 3;
-/// Page objects that one call of the client library fetches or stores at once.
-pub const OBJECTS_AT_ONCE_MAX: usize = 16;
-/// Batches of nodes that one call of the client library fetches or stores at once.
-pub const NODE_BATCHES_AT_ONCE_MAX: usize = 16;
-/// Encoded nodes of one batch: a batch is a small message, so that no other one waits long behind it.
-pub const NODE_BATCH_BYTES_MAX: usize = 4 * MIB as usize;
-/// Bytes of one read of the client library; callers with longer ranges read them in parts.
-pub const READ_BYTES_MAX: u64 = 1024 * MIB;
-/// Prefetches of one client under way at once; further hints are dropped.
-pub const PREFETCHES_MAX: usize = 32;
-/// Separate parts of one page object in a client's cache; with more the smallest goes.
-pub const CACHED_PARTS_MAX: usize = 16;
-/// Pages of one volume that wait for compaction by one client; further ones wait for the next update of the page.
-pub const COMPACTIONS_WAITING_MAX: usize = 1024;
-/// A compaction waits this long for a moment without publishes of its file; publishes wait behind it meanwhile.
-pub const COMPACTION_PATIENCE: Duration = Duration::from_secs(1);
-/// Publishes and compactions of one client exclude each other by inode, on so many locks.
-pub const PUBLISH_LOCKS: usize = 64;
-/// Times that a writer weaves one version before it leaves it to a helper: each time its base was collected meanwhile.
-pub const WEAVES_MAX: u32 = 8;
-/// Batches of changes that wait for the reader of a watch; then the watch waits too.
-pub const WATCH_BATCHES_MAX: usize = 16;
-/// How long one poll of a watch waits at the version manager.
-pub const WATCH_WAIT: Duration = Duration::from_secs(8);
-
 /// Metadata partitions of a cluster; fixed when it is made.
 pub const METADATA_PARTITIONS: u16 = 64;
 
@@ -141,8 +156,11 @@ const _: () = {
     assert!(SESSION_RENEWAL.as_millis() * 3 < SESSION_LEASE.as_millis());
     assert!(HEARTBEAT.as_millis() * 3 < PROVIDER_LEASE.as_millis());
     assert!(TICKET_LEASE.as_millis() < MOUNT_TIMEOUT_DEFAULT.as_millis());
+    assert!(TICKET_GRACE.as_millis() < TICKET_LEASE.as_millis());
+    assert!(LOG_FRAME_BYTES_MAX > 2 * HEADER_BYTES_MAX as usize && LOG_SEGMENT_BYTES > LOG_FRAME_BYTES_MAX as u64);
     assert!(COMMANDS_PER_COMMIT_MAX <= COMMANDS_WAITING_MAX);
-    assert!(RETRY_PAUSE_MAX.as_millis() * 2 < MOUNT_TIMEOUT_DEFAULT.as_millis());
-    assert!(WATCH_WAIT.as_millis() < RPC_DEADLINE.as_millis());
-    assert!(NODE_BATCH_BYTES_MAX >= NODE_BYTES_MAX && NODE_BATCH_BYTES_MAX <= BODY_BYTES_MAX as usize);
+    assert!(KEEP_ALIVE.as_millis() * 3 < IDLE_TIMEOUT.as_millis());
+    assert!(CONNECT_TIMEOUT.as_millis() < RPC_DEADLINE.as_millis());
+    assert!(STREAM_WINDOW <= CONNECTION_WINDOW);
+    assert!(BODY_BYTES_MAX <= BODIES_BYTES_MAX);
 };

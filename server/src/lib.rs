@@ -4,5 +4,6 @@
 
 pub mod data;
 pub mod metadata;
+pub mod placement;
 pub mod storage;
 pub mod version;

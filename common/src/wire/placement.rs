@@ -104,6 +104,8 @@ pub enum PlacementRequest {
         role: ProviderRole,
         /// The id in its store folder; `None` for a new folder.
         provider: Option<ProviderId>,
+        /// The cluster in its store folder; `None` for a new folder. Another cluster's folder is refused.
+        cluster: Option<ClusterId>,
         /// Where it answers.
         address: String,
         /// Its zone.
@@ -118,7 +120,7 @@ pub enum PlacementRequest {
         /// Its space.
         space: Space,
     },
-    /// The cluster map, if newer than the epoch given. Answer: `Map` or `Epoch`.
+    /// The cluster map, if it is another than the one of the epoch given. Answer: `Map` or `Epoch`.
     Map {
         /// The epoch that the asker has; 0 for none.
         known: u64,

@@ -4,5 +4,14 @@
 //! replicated log first; applying them is deterministic: time and random numbers are in the command.
 
 pub mod command;
+pub mod core;
+pub mod journal;
 pub mod kv;
 pub mod namespace;
+pub mod store;
+
+mod blobs;
+pub mod failure;
+mod sessions;
+pub mod table;
+mod volumes;

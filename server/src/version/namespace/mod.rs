@@ -1,17 +1,44 @@
 //! The namespace: directories, names, inodes and their whole history, over the ordered table of [`super::kv`]. Pure: no
 //! I/O of its own, no clock, no randomness; the state machine calls it with the time of the command.
+//!
+//! **Every row that can change has a history** (`intervals`): a head row that holds now, and past rows that held during a
+//! span of versions. Names, inodes and extended attributes are kept so, each by itself. A live operation touches head rows
+//! and adds one past row per row that it replaces; a look-up at version N costs at most one seek more than one at the head.
+//!
+//! **A change is computed, then written** (`edit`): operations load the few records they concern, check, change the copies,
+//! and the commit writes them as the next version N with its change record. So a refused change has written nothing, and
+//! every change that shows has exactly one N.
+//!
+//! **An inode's record holds one of its names.** Directories and nearly all files have but one, so `..` and paths resolve at
+//! any version without an index; only the further names of a hard-linked file have rows of their own.
+//!
+//! **An inode without a name** stays in the head tables with 0 links until [`release_orphan`]: whoever has it open goes on. It
+//! belongs to no version, its changes take none, and they leave no past.
 
+mod change;
+mod edit;
+mod history;
+mod intervals;
+mod keys;
+mod publish;
+mod query;
+mod records;
+#[cfg(test)]
+mod tests;
 mod txn;
+mod view;
 
+pub use change::apply;
+pub use publish::{orphans, publish_content, release_orphan, replace_tree};
+pub use query::query;
 pub use txn::VolumeTxn;
 
-use super::kv::{Kv, KvError};
-use weft_common::id::{InodeNumber, VolumeId, VolumeVersion};
+use super::kv::{Kv, KvError, Order};
+use keys::Key;
+use records::{Body, Counters, InodeRecord};
+use weft_common::id::{InodeNumber, ROOT_INODE, VolumeId, VolumeVersion};
 use weft_common::time::Timestamp;
-use weft_common::weave::Tree;
-use weft_common::wire::{
-    At, Attributes, Change, ChangeReply, ErrorKind, NamespaceAnswer, Query, ServiceError, VolumeInfo, VolumeSettings,
-};
+use weft_common::wire::{Attributes, ErrorKind, ServiceError, VolumeInfo};
 
 /// Why a change or query of the namespace failed.
 #[derive(Debug, thiserror::Error)]
@@ -24,9 +51,19 @@ pub enum NamespaceError {
     Kv(#[from] KvError),
 }
 
-fn unfinished(what: &str) -> NamespaceError {
-    ServiceError::new(ErrorKind::Unsupported, format!("{what}: not in this build yet")).into()
+fn refusal(kind: ErrorKind, message: impl Into<String>) -> NamespaceError {
+    ServiceError::new(kind, message).into()
 }
+
+fn refuse<T>(kind: ErrorKind, message: impl Into<String>) -> Result<T, NamespaceError> {
+    Err(refusal(kind, message))
+}
+
+/// Mode of a new volume's root directory.
+const ROOT_MODE: u16 = 0o755;
+
+/// Rows that [`remove_volume`] removes in one go.
+const ROWS_PER_REMOVAL: usize = 1024;
 
 /// Makes the rows of a new volume: counters and an empty root directory (mode 0755) of `owner` (uid, gid). The table of
 /// volumes itself is the caller's.
@@ -34,8 +71,32 @@ fn unfinished(what: &str) -> NamespaceError {
 /// # Errors
 /// [`KvError`] is fatal.
 pub fn create_volume(kv: &mut dyn Kv, info: &VolumeInfo, owner: (u32, u32), now: Timestamp) -> Result<(), KvError> {
-    let _ = (kv, info, owner, now);
-    Err(KvError("volumes cannot be made in this build yet".into()))
+    let counters = Counters {
+        latest: VolumeVersion(0),
+        created: now,
+        changed: now,
+        next_inode: ROOT_INODE.0 + 1,
+        next_blob: 1,
+        live_bytes: 0,
+        live_inodes: 1,
+        stored_bytes: 0,
+        tags: 0,
+    };
+    let root = InodeRecord {
+        mode: ROOT_MODE,
+        uid: owner.0,
+        gid: owner.1,
+        links: 2,
+        accessed: now,
+        modified: now,
+        changed: now,
+        born: now,
+        place: None,
+        xattr_bytes: 0,
+        body: Body::Directory { entries: 0 },
+    };
+    txn::store(kv, info.id, &counters)?;
+    view::INODES.replace(kv, info.id, &keys::of_inode(ROOT_INODE), VolumeVersion(0), &root)
 }
 
 /// Removes every row of a volume, all history included.
@@ -43,27 +104,23 @@ pub fn create_volume(kv: &mut dyn Kv, info: &VolumeInfo, owner: (u32, u32), now:
 /// # Errors
 /// [`KvError`] is fatal.
 pub fn remove_volume(kv: &mut dyn Kv, volume: VolumeId) -> Result<(), KvError> {
-    let _ = (kv, volume);
-    Err(KvError("volumes cannot be removed in this build yet".into()))
-}
-
-/// Carries out one change: all of it, or an error and none of it. A change takes the next volume version, unless it is about
-/// a tag, changes nothing, or is about an inode without a name.
-///
-/// # Errors
-/// [`NamespaceError::Service`] says why it is refused.
-pub fn apply(txn: &mut VolumeTxn<'_>, change: &Change, settings: &VolumeSettings) -> Result<ChangeReply, NamespaceError> {
-    let _ = (txn, settings);
-    Err(unfinished(change.name()))
-}
-
-/// Answers a query as of `at`. `Watch` is answered at once with what is there; waiting is the service's part.
-///
-/// # Errors
-/// [`NamespaceError::Service`], mostly `NotFound`.
-pub fn query(kv: &dyn Kv, volume: VolumeId, at: At, query: &Query) -> Result<NamespaceAnswer, NamespaceError> {
-    let _ = (kv, volume, at);
-    Err(unfinished(query.name()))
+    for table in keys::TABLES {
+        let all = Key::new(table, volume);
+        loop {
+            let mut some = Vec::new();
+            kv.scan(&all, &all.end(), Order::Ascending, &mut |key, _| {
+                some.push(key.to_vec());
+                some.len() < ROWS_PER_REMOVAL
+            })?;
+            for key in &some {
+                kv.delete(key)?;
+            }
+            if some.len() < ROWS_PER_REMOVAL {
+                break;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// An inode as it is now, also one without a name that may still be open; `None` if there is none.
@@ -71,52 +128,8 @@ pub fn query(kv: &dyn Kv, volume: VolumeId, at: At, query: &Query) -> Result<Nam
 /// # Errors
 /// [`KvError`] is fatal.
 pub fn head_attributes(kv: &dyn Kv, volume: VolumeId, inode: InodeNumber) -> Result<Option<Attributes>, KvError> {
-    let _ = (kv, volume, inode);
-    Ok(None)
-}
-
-/// Records that a file's blob has the new published content `tree`, of which updates brought `stored_bytes`; takes the next
-/// volume version. `None`, and no version: the file has no name any more (its record changes in place), is gone, or was
-/// restored meanwhile and has another blob (the update counts as overwritten).
-///
-/// # Errors
-/// [`NamespaceError::Service`] if the inode is no file.
-pub fn publish_content(
-    txn: &mut VolumeTxn<'_>,
-    inode: InodeNumber,
-    tree: &Tree,
-    modified: Timestamp,
-    stored_bytes: u64,
-) -> Result<Option<VolumeVersion>, NamespaceError> {
-    let _ = (txn, inode, tree, modified, stored_bytes);
-    Err(unfinished("publish_content"))
-}
-
-/// The same bytes in another tree of the same blob (a compaction): the record changes in place, no version is taken.
-///
-/// # Errors
-/// [`NamespaceError::Service`] if the inode is no file.
-pub fn replace_tree(txn: &mut VolumeTxn<'_>, inode: InodeNumber, tree: &Tree, stored_bytes: u64) -> Result<(), NamespaceError> {
-    let _ = (txn, inode, tree, stored_bytes);
-    Err(unfinished("replace_tree"))
-}
-
-/// Inodes behind `after` that have no name and were not released, at most `limit`: candidates for [`release_orphan`].
-///
-/// # Errors
-/// [`KvError`] is fatal.
-pub fn orphans(kv: &dyn Kv, volume: VolumeId, after: InodeNumber, limit: usize) -> Result<Vec<InodeNumber>, KvError> {
-    let _ = (kv, volume, after, limit);
-    Ok(Vec::new())
-}
-
-/// Forgets the present state of an inode without a name that nobody has open any more. Its past stays. No-op for others.
-///
-/// # Errors
-/// [`KvError`] is fatal.
-pub fn release_orphan(txn: &mut VolumeTxn<'_>, inode: InodeNumber) -> Result<(), KvError> {
-    let _ = (txn, inode);
-    Ok(())
+    let head = view::INODES.head(kv, volume, &keys::of_inode(inode))?;
+    Ok(head.map(|head| head.attributes(inode)))
 }
 
 /// The newest version of the volume.
@@ -124,6 +137,5 @@ pub fn release_orphan(txn: &mut VolumeTxn<'_>, inode: InodeNumber) -> Result<(),
 /// # Errors
 /// `NotFound` if there is no such volume.
 pub fn latest(kv: &dyn Kv, volume: VolumeId) -> Result<VolumeVersion, NamespaceError> {
-    let _ = (kv, volume);
-    Err(unfinished("latest"))
+    Ok(txn::load(kv, volume)?.latest)
 }

@@ -1,12 +1,16 @@
 //! One command's view of one volume.
 
-use super::{NamespaceError, unfinished};
+use super::NamespaceError;
+use super::keys::{COUNTERS, Key};
+use super::records::{Counters, from_row, to_row};
+use super::refuse;
 use crate::version::kv::{Kv, KvError};
 use weft_common::id::{VolumeId, VolumeVersion};
 use weft_common::time::Timestamp;
-use weft_common::wire::Author;
+use weft_common::wire::{Author, ErrorKind};
 
-/// One command's view of one volume: loads the volume's counters once, stores them at the end.
+/// One command's view of one volume: loads the volume's counters once, stores them at the end. Dropped without
+/// [`VolumeTxn::finish`] it has changed nothing if every change in it was refused.
 pub struct VolumeTxn<'a> {
     /// The table.
     pub kv: &'a mut dyn Kv,
@@ -16,6 +20,8 @@ pub struct VolumeTxn<'a> {
     pub now: Timestamp,
     /// Who does it.
     pub author: &'a Author,
+    pub(super) counters: Counters,
+    stored: Counters,
 }
 
 impl std::fmt::Debug for VolumeTxn<'_> {
@@ -25,13 +31,20 @@ impl std::fmt::Debug for VolumeTxn<'_> {
 }
 
 impl<'a> VolumeTxn<'a> {
-    /// Loads the volume's counters.
+    /// Loads the volume's counters. A time before that of the newest version is moved up to it: versions are in order of time.
     ///
     /// # Errors
     /// `NotFound` if there is no such volume.
     pub fn open(kv: &'a mut dyn Kv, volume: VolumeId, now: Timestamp, author: &'a Author) -> Result<Self, NamespaceError> {
-        let _ = (kv, volume, now, author);
-        Err(unfinished("open"))
+        let counters = load(&*kv, volume)?;
+        let now = now.max(counters.changed);
+        Ok(Self { kv, volume, now, author, stored: counters.clone(), counters })
+    }
+
+    /// The newest version, those of this command included.
+    #[must_use]
+    pub fn latest(&self) -> VolumeVersion {
+        self.counters.latest
     }
 
     /// Stores the counters. Returns the volume's newest version.
@@ -39,6 +52,21 @@ impl<'a> VolumeTxn<'a> {
     /// # Errors
     /// [`KvError`] is fatal.
     pub fn finish(self) -> Result<VolumeVersion, KvError> {
-        Err(KvError("unfinished".into()))
+        if self.counters != self.stored {
+            store(self.kv, self.volume, &self.counters)?;
+        }
+        Ok(self.counters.latest)
     }
+}
+
+/// The counters of a volume, or `NotFound`.
+pub(super) fn load(kv: &dyn Kv, volume: VolumeId) -> Result<Counters, NamespaceError> {
+    match kv.get(&Key::new(COUNTERS, volume))? {
+        Some(row) => Ok(from_row(&row)?),
+        None => refuse(ErrorKind::NotFound, format!("there is no {volume}; `weft volume list` shows those there are")),
+    }
+}
+
+pub(super) fn store(kv: &mut dyn Kv, volume: VolumeId, counters: &Counters) -> Result<(), KvError> {
+    kv.put(&Key::new(COUNTERS, volume), &to_row(counters)?)
 }

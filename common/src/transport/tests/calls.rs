@@ -1,0 +1,107 @@
+use super::*;
+use crate::rpc::{Rpc, RpcError};
+
+fn pattern(length: usize) -> Bytes {
+    (0..length).map(|i| (i * 7 + i / 251) as u8).collect::<Vec<u8>>().into()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn bodies_of_every_size_come_back_unchanged() {
+    let authority = authority();
+    let (server, rpc) = (TestServer::start(&authority), client(&authority));
+    for length in [0, 1, 1000, 65_535, 65_536, 1 << 20, (1 << 20) + 1, 64 << 20] {
+        let body = pattern(length);
+        let answer = rpc.call(&server.address, echo(body.clone())).await.unwrap();
+        assert!(answer.body == body, "{length} bytes");
+    }
+    let peer = server.echo.last_peer.lock().unwrap().clone();
+    assert_eq!(peer, Some(Peer { name: "desk-1".into(), is_server: false }));
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_calls_at_once_share_one_connection() {
+    let authority = authority();
+    let (server, rpc) = (TestServer::start(&authority), Arc::new(client(&authority)));
+    let calls = (0..600usize).map(|i| {
+        let (rpc, address) = (rpc.clone(), server.address.clone());
+        tokio::spawn(async move { rpc.call(&address, echo(pattern(i * 40))).await.unwrap().body == pattern(i * 40) })
+    });
+    for call in calls.collect::<Vec<_>>() {
+        assert!(call.await.unwrap());
+    }
+    assert_eq!(rpc.open_connections(), 1);
+}
+
+#[tokio::test]
+async fn a_server_says_who_it_is_in_its_errors() {
+    let authority = authority();
+    let (server, rpc) = (TestServer::start(&authority), client(&authority));
+    let Err(RpcError::Service(error)) = rpc.call(&server.address, refused()).await else { panic!("not refused") };
+    assert_eq!(error.kind, ErrorKind::WrongServer);
+    assert_eq!(error.server, format!("data@{}", server.address));
+}
+
+#[tokio::test]
+async fn a_deadline_ends_the_wait_and_not_the_work() {
+    let authority = authority();
+    let (server, rpc) = (TestServer::start(&authority), client(&authority));
+    let error = rpc.call(&server.address, wait(Duration::from_millis(50))).await.unwrap_err();
+    assert!(matches!(error, RpcError::TimedOut { .. }), "{error}");
+    assert!(error.is_transient());
+    server.echo.go.notify_one();
+    assert_eq!(rpc.call(&server.address, echo("still there")).await.unwrap().body, "still there");
+    let echo = server.echo.clone();
+    server.stop().await;
+    assert_eq!(echo.finished.load(Ordering::SeqCst), 2, "the abandoned request was carried out");
+}
+
+#[tokio::test]
+async fn nobody_there_is_no_answer_in_time_and_then_unreachable() {
+    let authority = authority();
+    let nobody = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let address = Address(nobody.local_addr().unwrap().to_string());
+    let rpc = client(&authority);
+    let short = Call { deadline: Duration::from_millis(50), ..echo("") };
+    assert!(matches!(rpc.call(&address, short).await, Err(RpcError::TimedOut { .. })));
+    let error = rpc.call(&address, echo("")).await.unwrap_err();
+    assert!(matches!(error, RpcError::Unreachable { .. }), "{error}");
+    let error = rpc.call(&Address("no-such-host.invalid:1".into()), echo("")).await.unwrap_err();
+    assert!(matches!(error, RpcError::Unreachable { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn a_restarted_server_is_found_again() {
+    let authority = authority();
+    let (server, rpc) = (TestServer::start(&authority), client(&authority));
+    let address = server.address.clone();
+    rpc.call(&address, echo("before")).await.unwrap();
+    server.stop().await;
+    let server = TestServer::start_at(&authority, address.0.parse().unwrap());
+    let answer = loop {
+        match rpc.call(&address, echo("after")).await {
+            Ok(answer) => break answer,
+            Err(error) => assert!(error.is_transient(), "{error}"),
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    };
+    assert_eq!(answer.body, "after");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_server_that_stops_lets_requests_finish() {
+    let authority = authority();
+    let (server, rpc) = (TestServer::start(&authority), Arc::new(client(&authority)));
+    let (caller, address) = (rpc.clone(), server.address.clone());
+    let waiting = tokio::spawn(async move { caller.call(&address, wait(Duration::from_secs(30))).await });
+    while server.echo.begun.load(Ordering::SeqCst) == 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let echo = server.echo.clone();
+    let stopping = tokio::spawn(server.stop());
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    echo.go.notify_one();
+    stopping.await.unwrap();
+    waiting.await.unwrap().unwrap();
+}

@@ -1,0 +1,209 @@
+//! Members and replica groups: the part of the provider manager that is logged. Pure.
+//!
+//! A provider gets an id when it joins and keeps it in its store folder; when it comes back, perhaps at another address, it
+//! is the same provider with the same page objects. Groups are only ever added: a fragment names its group for good.
+
+use crate::placement::groups;
+use crate::version::failure::Failure;
+use crate::version::kv::{Kv, KvError};
+use crate::version::table;
+use serde::{Deserialize, Serialize};
+use weft_common::id::{ClusterId, GroupId, ProviderId};
+use weft_common::time::Timestamp;
+use weft_common::wire::{ErrorKind, PlacementReply, PlacementRequest, ProviderRole, ReplicaGroup};
+
+const COUNTERS: u8 = 0xC0;
+const MEMBERS: u8 = 0xC1;
+const GROUPS: u8 = 0xC2;
+
+/// A provider that joined.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Member {
+    /// Its id.
+    pub id: ProviderId,
+    /// What it stores.
+    pub role: ProviderRole,
+    /// Where it answers, as of its last join.
+    pub address: String,
+    /// Its zone.
+    pub zone: String,
+    /// When it first joined.
+    pub joined: Timestamp,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Counters {
+    providers: u32,
+    groups: u32,
+}
+
+/// Everything that is logged about placement.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Roster {
+    /// Members in order of their ids.
+    pub members: Vec<Member>,
+    /// Groups in order of their ids.
+    pub groups: Vec<ReplicaGroup>,
+}
+
+impl Roster {
+    /// Reads the roster.
+    ///
+    /// # Errors
+    /// [`KvError`] is fatal.
+    pub fn load(kv: &dyn Kv) -> Result<Self, KvError> {
+        let members = table::collect(kv, &[MEMBERS], &[MEMBERS + 1])?.into_iter().map(|(_, member)| member).collect();
+        let groups = table::collect(kv, &[GROUPS], &[GROUPS + 1])?.into_iter().map(|(_, group)| group).collect();
+        Ok(Self { members, groups })
+    }
+}
+
+/// Carries out a logged request: only `Join` is.
+///
+/// # Errors
+/// [`Failure`].
+pub fn apply(kv: &mut dyn Kv, now: Timestamp, request: &PlacementRequest) -> Result<PlacementReply, Failure> {
+    let PlacementRequest::Join { role, provider, cluster, address, zone, .. } = request else {
+        return Err(Failure::refuse(ErrorKind::InvalidArgument, "only joining is logged, not heartbeats or reads of the map"));
+    };
+    let Some(cluster) = *cluster else {
+        return Err(Failure::refuse(ErrorKind::InvalidArgument, "a logged join names the cluster"));
+    };
+    let provider = match provider {
+        Some(id) => come_back(kv, *id, *role, address, zone)?,
+        None => join(kv, now, *role, address, zone)?,
+    };
+    Ok(PlacementReply::Joined { provider, cluster: ClusterId(cluster.0) })
+}
+
+fn join(kv: &mut dyn Kv, now: Timestamp, role: ProviderRole, address: &str, zone: &str) -> Result<ProviderId, Failure> {
+    let mut counters: Counters = table::get(kv, &[COUNTERS])?.unwrap_or_default();
+    let mut roster = Roster::load(kv)?;
+    counters.providers += 1;
+    let id = ProviderId(counters.providers);
+    let member = Member { id, role, address: address.to_owned(), zone: zone.to_owned(), joined: now };
+    table::put(kv, &key(MEMBERS, id.0), &member)?;
+    roster.members.push(member);
+    if role == ProviderRole::Data {
+        for members in groups::for_newcomer(&roster, id) {
+            counters.groups += 1;
+            let group = ReplicaGroup { id: GroupId(counters.groups), members };
+            table::put(kv, &key(GROUPS, group.id.0), &group)?;
+        }
+    }
+    table::put(kv, &[COUNTERS], &counters)?;
+    Ok(id)
+}
+
+fn come_back(kv: &mut dyn Kv, id: ProviderId, role: ProviderRole, address: &str, zone: &str) -> Result<ProviderId, Failure> {
+    let Some(member) = table::get::<Member>(kv, &key(MEMBERS, id.0))? else {
+        let message = format!(
+            "{id} is not a member of this cluster: its store folder is from another one, or the version manager's folder was replaced"
+        );
+        return Err(Failure::refuse(ErrorKind::NotFound, message));
+    };
+    if member.role != role {
+        let message =
+            format!("{id} joined as a {:?} provider, its folder cannot serve as {role:?}; use an empty folder", member.role);
+        return Err(Failure::refuse(ErrorKind::InvalidArgument, message));
+    }
+    let member = Member { address: address.to_owned(), zone: zone.to_owned(), ..member };
+    table::put(kv, &key(MEMBERS, id.0), &member)?;
+    Ok(id)
+}
+
+fn key(table: u8, id: u32) -> Vec<u8> {
+    [&[table][..], &id.to_be_bytes()].concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::version::kv::MemoryKv;
+    use weft_common::limits::COPIES_MAX;
+    use weft_common::wire::Space;
+
+    fn request(role: ProviderRole, provider: Option<ProviderId>, zone: &str) -> PlacementRequest {
+        let cluster = Some(ClusterId(7));
+        PlacementRequest::Join { role, provider, cluster, address: "host:1".into(), zone: zone.into(), space: Space::default() }
+    }
+
+    fn add(kv: &mut MemoryKv, zone: &str) -> ProviderId {
+        match apply(kv, Timestamp(0), &request(ProviderRole::Data, None, zone)).unwrap() {
+            PlacementReply::Joined { provider, .. } => provider,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn every_number_of_copies_has_groups_and_old_ones_never_change() {
+        let mut kv = MemoryKv::default();
+        let mut before = Roster::default();
+        for count in 1..=12_usize {
+            let newcomer = add(&mut kv, "");
+            let now = Roster::load(&kv).unwrap();
+            assert_eq!(now.groups[..before.groups.len()], before.groups[..], "groups are only added");
+            for copies in 1..=count.min(usize::from(COPIES_MAX)) {
+                let with_newcomer =
+                    now.groups.iter().filter(|group| group.members.len() == copies && group.members.contains(&newcomer));
+                assert!(with_newcomer.count() > 0, "{newcomer} takes no pages of {copies} copies");
+            }
+            for group in &now.groups {
+                let mut members = group.members.clone();
+                members.sort();
+                members.dedup();
+                assert_eq!(members.len(), group.members.len(), "a provider twice in {group:?}");
+            }
+            before = now;
+        }
+    }
+
+    #[test]
+    fn three_providers_make_every_pair() {
+        let mut kv = MemoryKv::default();
+        for _ in 0..3 {
+            add(&mut kv, "");
+        }
+        let mut pairs: Vec<Vec<u32>> = Roster::load(&kv)
+            .unwrap()
+            .groups
+            .into_iter()
+            .filter(|group| group.members.len() == 2)
+            .map(|group| {
+                let mut ids: Vec<u32> = group.members.iter().map(|id| id.0).collect();
+                ids.sort_unstable();
+                ids
+            })
+            .collect();
+        pairs.sort();
+        assert_eq!(pairs, [[1, 2], [1, 3], [2, 3]]);
+    }
+
+    #[test]
+    fn copies_go_to_different_zones_where_there_are_some() {
+        let mut kv = MemoryKv::default();
+        for zone in ["rack1", "rack1", "rack1", "rack2", "rack2"] {
+            add(&mut kv, zone);
+        }
+        let roster = Roster::load(&kv).unwrap();
+        let zone = |id: &ProviderId| roster.members.iter().find(|member| member.id == *id).map(|member| member.zone.clone());
+        let fifth = ProviderId(5);
+        let first = roster.groups.iter().find(|group| group.members.len() == 2 && group.members.contains(&fifth)).unwrap();
+        assert_ne!(zone(&first.members[0]), zone(&first.members[1]));
+    }
+
+    #[test]
+    fn a_provider_comes_back_as_itself_and_nobody_else() {
+        let mut kv = MemoryKv::default();
+        let id = add(&mut kv, "");
+        let back = apply(&mut kv, Timestamp(9), &request(ProviderRole::Data, Some(id), "elsewhere")).unwrap();
+        assert_eq!(back, PlacementReply::Joined { provider: id, cluster: ClusterId(7) });
+        let roster = Roster::load(&kv).unwrap();
+        assert_eq!(
+            (roster.members.len(), roster.members[0].zone.as_str(), roster.members[0].joined),
+            (1, "elsewhere", Timestamp(0))
+        );
+        assert!(apply(&mut kv, Timestamp(9), &request(ProviderRole::Data, Some(ProviderId(99)), "")).is_err());
+        assert!(apply(&mut kv, Timestamp(9), &request(ProviderRole::Metadata, Some(id), "")).is_err());
+    }
+}

@@ -1,0 +1,195 @@
+//! The provider manager's service: joins are logged, heartbeats are not, and the map is put together from both.
+
+use crate::placement::core::Roster;
+use crate::placement::liveness::Liveness;
+use crate::placement::ranking::rank;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+use weft_common::id::{ClusterId, ProviderId};
+use weft_common::rpc::{Answer, Call, Peer};
+use weft_common::time::Timestamp;
+use weft_common::wire::{
+    ClusterMap, ErrorKind, PlacementReply, PlacementRequest, ProviderInfo, ProviderRole, ProviderState, Reply, Request,
+    ServiceError,
+};
+
+/// The replicated state machine as far as placement needs it.
+#[async_trait::async_trait]
+pub trait Membership: Send + Sync + std::fmt::Debug {
+    /// Logs and carries out a join.
+    ///
+    /// # Errors
+    /// [`ServiceError`].
+    async fn join(&self, request: PlacementRequest) -> Result<PlacementReply, ServiceError>;
+
+    /// Members and groups as they stand.
+    ///
+    /// # Errors
+    /// [`ServiceError`].
+    async fn roster(&self) -> Result<Roster, ServiceError>;
+}
+
+/// The provider manager.
+#[derive(Debug)]
+pub struct PlacementService {
+    membership: Arc<dyn Membership>,
+    cluster: ClusterId,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    roster: Roster,
+    liveness: Liveness,
+    map: Arc<ClusterMap>,
+}
+
+impl PlacementService {
+    /// Starts with the members that the log knows.
+    ///
+    /// # Errors
+    /// [`ServiceError`] when they cannot be read.
+    pub async fn start(membership: Arc<dyn Membership>, cluster: ClusterId) -> Result<Self, ServiceError> {
+        let now = Instant::now();
+        let liveness = Liveness::new(now);
+        let roster = membership.roster().await?;
+        // Epochs only have to differ from those of the time before the restart: clients fetch any map but the one they have.
+        let epoch = Timestamp::from(std::time::SystemTime::now()).0.unsigned_abs();
+        let map = Arc::new(assemble(cluster, epoch, &roster, &liveness, now));
+        Ok(Self { membership, cluster, state: Mutex::new(State { roster, liveness, map }) })
+    }
+
+    /// Answers [`Request::Placement`]; anything else is for another role.
+    ///
+    /// # Errors
+    /// [`ServiceError`].
+    pub async fn handle(&self, peer: &Peer, call: Call) -> Result<Answer, ServiceError> {
+        let Request::Placement(request) = call.request else {
+            return Err(ServiceError::new(ErrorKind::WrongServer, "the provider manager answers placement requests only"));
+        };
+        let reply = match request {
+            PlacementRequest::Join { .. } => self.join(peer, request).await?,
+            PlacementRequest::Heartbeat { provider, space } => {
+                only_servers(peer)?;
+                PlacementReply::Epoch(self.heartbeat(provider, space)?)
+            }
+            PlacementRequest::Map { known } => {
+                let map = self.map();
+                if map.epoch == known { PlacementReply::Epoch(known) } else { PlacementReply::Map(Box::new((*map).clone())) }
+            }
+        };
+        Ok(Answer { reply: Reply::Placement(reply), body: bytes::Bytes::new() })
+    }
+
+    /// The cluster map as it is now.
+    pub fn map(&self) -> Arc<ClusterMap> {
+        let mut state = self.lock();
+        self.refresh(&mut state);
+        state.map.clone()
+    }
+
+    async fn join(&self, peer: &Peer, request: PlacementRequest) -> Result<PlacementReply, ServiceError> {
+        only_servers(peer)?;
+        let PlacementRequest::Join { role, provider, cluster, address, zone, space } = request else {
+            return Err(ServiceError::new(ErrorKind::InvalidArgument, "not a join"));
+        };
+        if let Some(other) = cluster.filter(|other| *other != self.cluster) {
+            let message = format!(
+                "the store folder of {address} belongs to cluster {other}, this is {}; give it an empty folder",
+                self.cluster
+            );
+            return Err(ServiceError::new(ErrorKind::InvalidArgument, message));
+        }
+        tracing::info!(%address, ?role, ?provider, peer = %peer.name, "a provider joins");
+        let logged = PlacementRequest::Join { role, provider, cluster: Some(self.cluster), address, zone, space };
+        let reply = self.membership.join(logged).await?;
+        let roster = self.membership.roster().await?;
+        let mut state = self.lock();
+        state.roster = roster;
+        if let PlacementReply::Joined { provider, .. } = reply {
+            state.liveness.report(provider, space, Instant::now());
+        }
+        self.refresh(&mut state);
+        Ok(reply)
+    }
+
+    fn heartbeat(&self, provider: ProviderId, space: weft_common::wire::Space) -> Result<u64, ServiceError> {
+        let mut state = self.lock();
+        if !state.roster.members.iter().any(|member| member.id == provider) {
+            return Err(ServiceError::new(
+                ErrorKind::NotFound,
+                format!("{provider} is not a member of this cluster; it has to join first"),
+            ));
+        }
+        state.liveness.report(provider, space, Instant::now());
+        self.refresh(&mut state);
+        Ok(state.map.epoch)
+    }
+
+    /// Puts the map together again; a new epoch if anything but free space changed, so that maps are not sent for nothing.
+    fn refresh(&self, state: &mut State) {
+        let fresh = assemble(self.cluster, state.map.epoch, &state.roster, &state.liveness, Instant::now());
+        if fresh == *state.map {
+            return;
+        }
+        for (new, old) in fresh.providers.iter().zip(&state.map.providers) {
+            if new.state != old.state {
+                log_transition(new, old.state);
+            }
+        }
+        let epoch = state.map.epoch + u64::from(differs(&fresh, &state.map));
+        state.map = Arc::new(ClusterMap { epoch, ..fresh });
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn log_transition(provider: &ProviderInfo, before: ProviderState) {
+    let ProviderInfo { id, address, role, state, .. } = provider;
+    match state {
+        ProviderState::Alive => tracing::info!(%id, %address, ?role, ?before, "provider takes data again"),
+        ProviderState::Dead => tracing::warn!(%id, %address, ?role, "provider has gone silent; is weftd running there?"),
+        ProviderState::Full => {
+            tracing::warn!(%id, %address, ?role, free_bytes = provider.free_bytes, "provider's disk is full; it is only read from")
+        }
+    }
+}
+
+/// Free space moves all the time; it counts as a change when it moved by more than a sixteenth of the disk.
+fn differs(fresh: &ClusterMap, old: &ClusterMap) -> bool {
+    let same = |new: &ProviderInfo, old: &ProviderInfo| {
+        let moved = new.free_bytes.abs_diff(old.free_bytes);
+        moved <= new.total_bytes / 16 && *new == ProviderInfo { free_bytes: new.free_bytes, ..old.clone() }
+    };
+    let providers =
+        fresh.providers.len() == old.providers.len() && fresh.providers.iter().zip(&old.providers).all(|(a, b)| same(a, b));
+    !providers || fresh.groups != old.groups
+}
+
+fn assemble(cluster: ClusterId, epoch: u64, roster: &Roster, liveness: &Liveness, now: Instant) -> ClusterMap {
+    let providers = roster.members.iter().map(|member| {
+        let (state, space) = liveness.state(member.id, now);
+        ProviderInfo {
+            id: member.id,
+            role: member.role,
+            address: member.address.clone(),
+            zone: member.zone.clone(),
+            state,
+            total_bytes: space.total_bytes,
+            free_bytes: space.free_bytes,
+        }
+    });
+    let metadata: Vec<ProviderId> =
+        roster.members.iter().filter(|member| member.role == ProviderRole::Metadata).map(|member| member.id).collect();
+    ClusterMap { cluster, epoch, providers: providers.collect(), groups: roster.groups.clone(), partitions: rank(&metadata) }
+}
+
+fn only_servers(peer: &Peer) -> Result<(), ServiceError> {
+    if peer.is_server {
+        return Ok(());
+    }
+    let message = format!("'{}' has a client's certificate; providers need the cluster's server certificate", peer.name);
+    Err(ServiceError::new(ErrorKind::Untrusted, message))
+}

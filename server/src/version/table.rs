@@ -1,0 +1,215 @@
+//! The layout of the version manager's own records in the table, and how they are written.
+//!
+//! Keys are a table byte and big-endian numbers, so that the order of keys is the order of numbers. The namespace has the
+//! bytes below 0x80, the provider manager 0xC0 to 0xCF. Every value starts with [`RECORD_FORMAT`], then postcard.
+
+use crate::version::kv::{Kv, KvError, Order};
+use serde::{Serialize, de::DeserializeOwned};
+use weft_common::id::{BlobId, BlobVersion, SessionId, VolumeId};
+use weft_common::wire::{decode, encode};
+
+/// Format of every record below. A build that changes one raises it and reads the older form too.
+pub const RECORD_FORMAT: u8 = 1;
+
+const META: u8 = 0x80;
+const VOLUMES: u8 = 0x81;
+const VOLUME_NAMES: u8 = 0x82;
+const SESSIONS: u8 = 0x83;
+const REPLIES: u8 = 0x84;
+const BLOBS: u8 = 0x85;
+const ENTRIES: u8 = 0x86;
+const TICKETS: u8 = 0x87;
+const PUBLISHED: u8 = 0x88;
+
+/// The counters and the clock.
+pub fn meta() -> Vec<u8> {
+    vec![META]
+}
+
+/// A volume's record.
+pub fn volume(id: VolumeId) -> Vec<u8> {
+    [&[VOLUMES][..], &id.0.to_be_bytes()].concat()
+}
+
+/// The id of the volume of that name.
+pub fn volume_name(name: &str) -> Vec<u8> {
+    [&[VOLUME_NAMES][..], name.as_bytes()].concat()
+}
+
+/// All names of volumes: `from..to`.
+pub fn volume_names() -> (Vec<u8>, Vec<u8>) {
+    (vec![VOLUME_NAMES], vec![VOLUME_NAMES + 1])
+}
+
+/// A session's record.
+pub fn session(id: SessionId) -> Vec<u8> {
+    [&[SESSIONS][..], &id.0.to_be_bytes()].concat()
+}
+
+/// All sessions: `from..to`.
+pub fn sessions() -> (Vec<u8>, Vec<u8>) {
+    (vec![SESSIONS], vec![SESSIONS + 1])
+}
+
+/// The remembered answer to a session's change.
+pub fn reply(id: SessionId, sequence: u64) -> Vec<u8> {
+    [&[REPLIES][..], &id.0.to_be_bytes(), &sequence.to_be_bytes()].concat()
+}
+
+/// The end of a session's remembered answers.
+pub fn replies_end(id: SessionId) -> Vec<u8> {
+    successor([&[REPLIES][..], &id.0.to_be_bytes()].concat())
+}
+
+/// A blob's record.
+pub fn blob(id: BlobId) -> Vec<u8> {
+    of_blob(BLOBS, id)
+}
+
+/// A blob version's log entry.
+pub fn entry(id: BlobId, version: BlobVersion) -> Vec<u8> {
+    of_version(ENTRIES, id, version)
+}
+
+/// A ticket that is not published yet.
+pub fn ticket(id: BlobId, version: BlobVersion) -> Vec<u8> {
+    of_version(TICKETS, id, version)
+}
+
+/// All tickets of all blobs: `from..to`.
+pub fn tickets() -> (Vec<u8>, Vec<u8>) {
+    (vec![TICKETS], vec![TICKETS + 1])
+}
+
+/// What a blob version became when it was published.
+pub fn published(id: BlobId, version: BlobVersion) -> Vec<u8> {
+    of_version(PUBLISHED, id, version)
+}
+
+/// Blob and version of a key that [`ticket`] made; `None` for any other.
+pub fn parse_ticket(key: &[u8]) -> Option<(BlobId, BlobVersion)> {
+    let (volume, rest) = key.strip_prefix(&[TICKETS])?.split_first_chunk()?;
+    let (number, rest) = rest.split_first_chunk()?;
+    let (version, rest) = rest.split_first_chunk()?;
+    let blob = BlobId { volume: VolumeId(u32::from_be_bytes(*volume)), number: u64::from_be_bytes(*number) };
+    rest.is_empty().then_some((blob, BlobVersion(u64::from_be_bytes(*version))))
+}
+
+/// Every range of keys that belongs to the blobs of a volume.
+pub fn blobs_of_volume(id: VolumeId) -> impl Iterator<Item = (Vec<u8>, Vec<u8>)> {
+    [BLOBS, ENTRIES, TICKETS, PUBLISHED].into_iter().map(move |table| {
+        let from = [&[table][..], &id.0.to_be_bytes()].concat();
+        (from.clone(), successor(from))
+    })
+}
+
+fn of_blob(table: u8, id: BlobId) -> Vec<u8> {
+    [&[table][..], &id.volume.0.to_be_bytes(), &id.number.to_be_bytes()].concat()
+}
+
+fn of_version(table: u8, id: BlobId, version: BlobVersion) -> Vec<u8> {
+    [&of_blob(table, id)[..], &version.0.to_be_bytes()].concat()
+}
+
+/// The least key that is greater than every key with this prefix. The first byte is a table, so there always is one.
+fn successor(mut prefix: Vec<u8>) -> Vec<u8> {
+    while prefix.last() == Some(&u8::MAX) {
+        prefix.pop();
+    }
+    if let Some(last) = prefix.last_mut() {
+        *last += 1;
+    }
+    prefix
+}
+
+/// Writes a record.
+///
+/// # Errors
+/// [`KvError`] is fatal.
+pub fn put<T: Serialize>(kv: &mut dyn Kv, key: &[u8], value: &T) -> Result<(), KvError> {
+    let body = encode(value).map_err(|error| KvError(error.to_string()))?;
+    kv.put(key, &[&[RECORD_FORMAT][..], &body].concat())
+}
+
+/// Reads a record.
+///
+/// # Errors
+/// [`KvError`] is fatal; a record that cannot be read is one.
+pub fn get<T: DeserializeOwned>(kv: &dyn Kv, key: &[u8]) -> Result<Option<T>, KvError> {
+    kv.get(key)?.map(|bytes| parse(key, &bytes)).transpose()
+}
+
+/// The record in a value that a scan showed.
+///
+/// # Errors
+/// [`KvError`] when the bytes are no such record.
+pub fn parse<T: DeserializeOwned>(key: &[u8], bytes: &[u8]) -> Result<T, KvError> {
+    let of = |reason: String| KvError(format!("record {} {reason}", key.escape_ascii()));
+    match bytes.split_first() {
+        Some((&RECORD_FORMAT, body)) => decode(body).map_err(|error| of(error.to_string())),
+        Some((format, _)) => Err(of(format!("has format {format}, this build knows {RECORD_FORMAT}; use a newer weftd"))),
+        None => Err(of("is empty".into())),
+    }
+}
+
+/// Reads every record of a range, in order of keys.
+///
+/// # Errors
+/// [`KvError`] is fatal.
+pub fn collect<T: DeserializeOwned>(kv: &dyn Kv, from: &[u8], to: &[u8]) -> Result<Vec<(Vec<u8>, T)>, KvError> {
+    let (mut found, mut failed) = (Vec::new(), None);
+    kv.scan(from, to, Order::Ascending, &mut |key, value| match parse(key, value) {
+        Ok(record) => {
+            found.push((key.to_vec(), record));
+            true
+        }
+        Err(error) => {
+            failed = Some(error);
+            false
+        }
+    })?;
+    failed.map_or(Ok(found), Err)
+}
+
+/// Deletes every record of a range.
+///
+/// # Errors
+/// [`KvError`] is fatal.
+pub fn clear(kv: &mut dyn Kv, from: &[u8], to: &[u8]) -> Result<(), KvError> {
+    let mut keys = Vec::new();
+    kv.scan(from, to, Order::Ascending, &mut |key, _| {
+        keys.push(key.to_vec());
+        true
+    })?;
+    keys.iter().try_for_each(|key| kv.delete(key))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_sort_as_their_numbers_and_ranges_hold_exactly_theirs() {
+        let blob = |volume, number| BlobId { volume: VolumeId(volume), number };
+        assert!(ticket(blob(1, 255), BlobVersion(9)) < ticket(blob(1, 256), BlobVersion(1)));
+        assert_eq!(parse_ticket(&ticket(blob(7, 8), BlobVersion(9))), Some((blob(7, 8), BlobVersion(9))));
+        assert_eq!(parse_ticket(&entry(blob(7, 8), BlobVersion(9))), None);
+        for (from, to) in blobs_of_volume(VolumeId(255)) {
+            assert!(from < to);
+        }
+        let (from, to) = blobs_of_volume(VolumeId(255)).nth(1).unwrap();
+        let inside = entry(blob(255, u64::MAX), BlobVersion(u64::MAX));
+        let outside = entry(blob(256, 0), BlobVersion(0));
+        assert!(from <= inside && inside < to && to <= outside);
+        assert_eq!(successor(vec![3, 255, 255]), vec![4]);
+    }
+
+    #[test]
+    fn a_record_of_another_format_is_refused_with_its_key() {
+        let mut kv = crate::version::kv::MemoryKv::default();
+        put(&mut kv, b"k", &7u32).unwrap();
+        assert_eq!(get::<u32>(&kv, b"k").unwrap(), Some(7));
+        kv.put(b"k", &[9, 7]).unwrap();
+        assert!(get::<u32>(&kv, b"k").unwrap_err().to_string().contains("format 9"));
+    }
+}
