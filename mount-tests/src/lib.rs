@@ -1,1 +1,12 @@
-//! placeholder
+//! Tests on real parts: processes of `weftd` and `weft`, kernel mounts, renderers.
+//!
+//! The library is the harness: [`mount`] starts things and, whatever happens to the test, end them again;
+//! [`fingerprint`], [`operations`] and [`random`] are what the tests do to a mount and compare.
+
+pub mod binaries;
+pub mod fingerprint;
+pub mod mount;
+pub mod operations;
+pub mod process;
+pub mod random;
+pub mod wait;
