@@ -145,6 +145,43 @@ pub const MOUNT_TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
 pub const CLIENT_MEMORY_DEFAULT: u64 = 256 * MIB;
 /// Two versions of a larger file are not compared byte by byte to see whether one only appended to the other.
 pub const EXTENSION_BYTES_MAX: u64 = 64 * MIB;
+/// First pause of a client before it repeats a call; doubled with each further attempt.
+pub const RETRY_PAUSE_MIN: Duration = Duration::from_millis(20);
+/// Longest such pause: a server that comes back is noticed within this span.
+pub const RETRY_PAUSE_MAX: Duration = Duration::from_secs(2);
+/// How often a client asks whether the cluster map changed.
+pub const MAP_REFRESH: Duration = Duration::from_secs(2);
+/// A failure makes a client ask for the map at once, but not more often than this.
+pub const MAP_REFRESH_PAUSE: Duration = Duration::from_millis(200);
+/// A provider that failed a client is its last choice for this long.
+pub const SUSPICION: Duration = Duration::from_secs(5);
+/// Replica groups that one page object is offered to before the client pauses and looks at the map again.
+pub const GROUPS_TRIED_MAX: usize = 3;
+/// Page objects that one call of the client library fetches or stores at once.
+pub const OBJECTS_AT_ONCE_MAX: usize = 16;
+/// Batches of nodes that one call of the client library fetches or stores at once.
+pub const NODE_BATCHES_AT_ONCE_MAX: usize = 16;
+/// Encoded nodes of one batch: a batch is a small message, so that no other one waits long behind it.
+pub const NODE_BATCH_BYTES_MAX: usize = 4 * MIB as usize;
+/// Bytes of one read of the client library; callers with longer ranges read them in parts.
+pub const READ_BYTES_MAX: u64 = 1024 * MIB;
+/// Prefetches of one client under way at once; further hints are dropped.
+pub const PREFETCHES_MAX: usize = 32;
+/// Separate parts of one page object in a client's cache; with more the smallest goes.
+pub const CACHED_PARTS_MAX: usize = 16;
+/// Pages of one volume that wait for compaction by one client; further ones wait for the next update of the page.
+pub const COMPACTIONS_WAITING_MAX: usize = 1024;
+/// A compaction waits this long for a moment without publishes of its file; publishes wait behind it meanwhile.
+pub const COMPACTION_PATIENCE: Duration = Duration::from_secs(1);
+/// Publishes and compactions of one client exclude each other by inode, on so many locks.
+pub const PUBLISH_LOCKS: usize = 64;
+/// Times that a writer weaves one version before it leaves it to a helper: each time its base was collected meanwhile.
+pub const WEAVES_MAX: u32 = 8;
+/// Batches of changes that wait for the reader of a watch; then the watch waits too.
+pub const WATCH_BATCHES_MAX: usize = 16;
+/// How long one poll of a watch waits at the version manager.
+pub const WATCH_WAIT: Duration = Duration::from_secs(8);
+
 /// Metadata partitions of a cluster; fixed when it is made.
 pub const METADATA_PARTITIONS: u16 = 64;
 
@@ -159,6 +196,9 @@ const _: () = {
     assert!(TICKET_GRACE.as_millis() < TICKET_LEASE.as_millis());
     assert!(LOG_FRAME_BYTES_MAX > 2 * HEADER_BYTES_MAX as usize && LOG_SEGMENT_BYTES > LOG_FRAME_BYTES_MAX as u64);
     assert!(COMMANDS_PER_COMMIT_MAX <= COMMANDS_WAITING_MAX);
+    assert!(RETRY_PAUSE_MAX.as_millis() * 2 < MOUNT_TIMEOUT_DEFAULT.as_millis());
+    assert!(WATCH_WAIT.as_millis() < RPC_DEADLINE.as_millis());
+    assert!(NODE_BATCH_BYTES_MAX >= NODE_BYTES_MAX && NODE_BATCH_BYTES_MAX <= BODY_BYTES_MAX as usize);
     assert!(KEEP_ALIVE.as_millis() * 3 < IDLE_TIMEOUT.as_millis());
     assert!(CONNECT_TIMEOUT.as_millis() < RPC_DEADLINE.as_millis());
     assert!(STREAM_WINDOW <= CONNECTION_WINDOW);

@@ -1,7 +1,54 @@
 //! The client library: a cluster, its volumes, their files and versions, over any [`crate::rpc::Rpc`].
 //!
-//! [`BlobStore`] and [`Namespace`] are what the FUSE mount and the tools are written against; a real volume implements both.
+//! [`BlobStore`] and [`Namespace`] are what the FUSE mount and the tools are written against; [`Volume`] is the real
+//! implementation of both. It is made of parts that know nothing of one another:
+//!
+//! | part | idea |
+//! |---|---|
+//! | `retry`, `link` | one public call = one request id and one span of patience; managers are tried in turn |
+//! | `map`, `session` | what is kept fresh in the background: the cluster map, the lease, exactly-once numbers |
+//! | `placement`, `health` | pure choice of replica groups and read order; who failed lately |
+//! | `objects`, `replicas` | page objects out to all copies, and verified parts back from any |
+//! | `nodes`, `node_writer` | tree nodes, batched per metadata provider, cached |
+//! | `publish`, `walk` | ticket, weave, put nodes, commit; finishing a dead writer's version |
+//! | `compaction` | pages of many fragments become few again, behind the writer's back |
+//! | `read`, `cache`, `flights` | plan, fetch once, assemble |
+//! | `sync`, `watch`, `files` | fsync, notices of change, whole files by path |
 
+mod admin;
 mod api;
+mod cache;
+mod cluster;
+mod compaction;
+mod files;
+mod flights;
+mod health;
+mod link;
+mod map;
+mod node_writer;
+mod nodes;
+mod objects;
+mod options;
+mod placement;
+mod publish;
+mod read;
+mod replicas;
+mod retry;
+mod session;
+mod sync;
+mod volume;
+mod walk;
+mod watch;
 
 pub use api::*;
+pub use cluster::Cluster;
+pub use options::ClientOptions;
+pub use volume::Volume;
+pub use watch::{Watch, WatchEvent};
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// The guard of a mutex whose holders never leave it half changed, so that a panic elsewhere does not matter.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,120 @@
+//! A connection to one cluster: what all its volumes share, and the background tasks that keep it fresh.
+
+use super::ClientError;
+use super::health::Health;
+use super::link::Link;
+use super::map::MapKeeper;
+use super::node_writer::NodeWriter;
+use super::nodes::NodeReader;
+use super::objects::ObjectWriter;
+use super::options::ClientOptions;
+use super::publish::Publisher;
+use super::read::TreeReader;
+use super::replicas::ObjectReader;
+use super::retry::Context;
+use super::session::Sessions;
+use super::sync::Unsynced;
+use crate::id::{BlobId, BlobVersion};
+use crate::rpc::{Address, Rpc};
+use crate::wire::{ClusterMap, ErrorKind, ServiceError};
+use std::sync::Arc;
+use tokio::task::JoinHandle;
+
+/// A client of one cluster. Cheap to share; its background tasks end when the last handle goes.
+#[derive(Debug)]
+pub struct Cluster {
+    pub(crate) link: Arc<Link>,
+    pub(crate) map: Arc<MapKeeper>,
+    pub(crate) sessions: Arc<Sessions>,
+    pub(crate) objects: ObjectWriter,
+    pub(crate) unsynced: Arc<Unsynced>,
+    pub(crate) reader: Arc<TreeReader>,
+    pub(crate) publisher: Publisher,
+    pub(crate) options: ClientOptions,
+    _background: [Background; 2],
+}
+
+/// A task that ends with its owner.
+#[derive(Debug)]
+pub(crate) struct Background(JoinHandle<()>);
+
+impl Background {
+    pub(crate) fn spawn(task: impl Future<Output = ()> + Send + 'static) -> Self {
+        Self(tokio::spawn(task))
+    }
+}
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl Cluster {
+    /// Finds the cluster through one of its `managers`. Must be called within a tokio runtime, which then also runs the
+    /// background tasks. No session is opened before one is needed ([`Cluster::open_volume`] needs one).
+    ///
+    /// # Errors
+    /// [`ClientError::Unavailable`] when no manager answered within the options' time-out.
+    pub async fn connect(rpc: Arc<dyn Rpc>, managers: Vec<Address>, options: ClientOptions) -> Result<Arc<Self>, ClientError> {
+        if managers.is_empty() {
+            let message = "no server is named; give at least one, as in weft://HOST/VOLUME";
+            return Err(ServiceError::new(ErrorKind::InvalidArgument, message).into());
+        }
+        let link = Arc::new(Link::new(rpc, managers, options.timeout));
+        let map = Arc::new(MapKeeper::fetch(link.clone(), link.context()).await?);
+        let sessions = Arc::new(Sessions::new(link.clone(), options.host.clone(), options.purpose.clone()));
+        let background = [Background::spawn(map.clone().keep_fresh()), Background::spawn(sessions.clone().keep_alive())];
+        Ok(Arc::new(Self::assemble(link, map, sessions, options, background)))
+    }
+
+    fn assemble(
+        link: Arc<Link>,
+        map: Arc<MapKeeper>,
+        sessions: Arc<Sessions>,
+        options: ClientOptions,
+        background: [Background; 2],
+    ) -> Self {
+        let health = Arc::new(Health::default());
+        let unsynced = Arc::new(Unsynced::new(link.clone(), map.clone()));
+        let node_writer = NodeWriter { link: link.clone(), map: map.clone(), health: health.clone(), unsynced: unsynced.clone() };
+        let objects = ObjectWriter { link: link.clone(), map: map.clone(), health: health.clone(), unsynced: unsynced.clone() };
+        let nodes = Arc::new(NodeReader::new(link.clone(), map.clone(), health.clone(), &options));
+        let parts = Arc::new(ObjectReader::new(link.clone(), map.clone(), health, &options));
+        let publisher = Publisher { link: link.clone(), nodes: nodes.clone(), node_writer };
+        let reader = Arc::new(TreeReader::new(link.clone(), nodes, parts));
+        Self { link, map, sessions, objects, unsynced, reader, publisher, options, _background: background }
+    }
+
+    /// The cluster map as this client knows it.
+    #[must_use]
+    pub fn map(&self) -> Arc<ClusterMap> {
+        self.map.current()
+    }
+
+    /// Finishes an assigned version whose writer may be dead: computes its nodes from the log, stores them, commits.
+    /// Any number of helpers may do so at once, and the writer too: all store the same bytes.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    #[tracing::instrument(level = "debug", skip(self), fields(request))]
+    pub async fn finish_version(&self, blob: BlobId, version: BlobVersion) -> Result<(), ClientError> {
+        let context = self.context();
+        self.publisher.finish(context, blob, version).await.map(drop)
+    }
+
+    /// Gives the session back. A client that just ends keeps its open files for the lease.
+    ///
+    /// # Errors
+    /// [`ClientError`] when the version manager was not told; the session then lapses by itself.
+    pub async fn close(&self) -> Result<(), ClientError> {
+        self.sessions.close(self.link.context()).await
+    }
+
+    /// Starts a public call and names it in the current span.
+    pub(crate) fn context(&self) -> Context {
+        let context = self.link.context();
+        tracing::Span::current().record("request", tracing::field::display(context.id));
+        context
+    }
+}

@@ -1,0 +1,76 @@
+//! The client's copy of the cluster map: asked for again every few seconds, and at once when a provider failed.
+
+use super::ClientError;
+use super::link::Link;
+use super::retry::Context;
+use crate::limits::{MAP_REFRESH, MAP_REFRESH_PAUSE};
+use crate::wire::{ClusterMap, PlacementReply, PlacementRequest, Reply, Request};
+use std::sync::{Arc, PoisonError, RwLock};
+use tokio::time::Instant;
+
+/// Keeps the newest map that is known.
+#[derive(Debug)]
+pub(crate) struct MapKeeper {
+    link: Arc<Link>,
+    current: RwLock<Arc<ClusterMap>>,
+    /// When the managers were last asked; held while asking, so that a thousand failures ask once.
+    asked: tokio::sync::Mutex<Instant>,
+}
+
+impl MapKeeper {
+    /// Asks for the map; fails if no manager answers.
+    pub(crate) async fn fetch(link: Arc<Link>, context: Context) -> Result<Self, ClientError> {
+        let Some(map) = request(&link, context, 0).await? else {
+            let reply = Reply::Placement(PlacementReply::Epoch(0));
+            return Err(link.unexpected("the cluster map", &reply));
+        };
+        Ok(Self { link, current: RwLock::new(Arc::new(map)), asked: tokio::sync::Mutex::new(Instant::now()) })
+    }
+
+    /// The newest map that is known.
+    pub(crate) fn current(&self) -> Arc<ClusterMap> {
+        self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Asks for a newer map because something failed. That the managers do not answer is not an error here: the caller
+    /// goes on with the map it has.
+    pub(crate) async fn refresh(&self, context: Context) {
+        let mut asked = self.asked.lock().await;
+        if asked.elapsed() < MAP_REFRESH_PAUSE {
+            return;
+        }
+        if let Err(error) = self.update(context).await {
+            tracing::debug!(request = %context.id, %error, "cluster map could not be refreshed");
+        }
+        *asked = Instant::now();
+    }
+
+    async fn update(&self, context: Context) -> Result<(), ClientError> {
+        let known = self.current().epoch;
+        if let Some(map) = request(&self.link, context, known).await? {
+            tracing::debug!(request = %context.id, epoch = map.epoch, known, "new cluster map");
+            *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(map);
+        }
+        Ok(())
+    }
+
+    /// Refreshes for ever.
+    pub(crate) async fn keep_fresh(self: Arc<Self>) {
+        loop {
+            tokio::time::sleep(MAP_REFRESH).await;
+            let context = self.link.context_for(MAP_REFRESH);
+            if let Err(error) = self.update(context).await {
+                tracing::debug!(request = %context.id, %error, "cluster map could not be refreshed, going on with epoch {}", self.current().epoch);
+            }
+        }
+    }
+}
+
+/// The map, if it is newer than `known`.
+async fn request(link: &Link, context: Context, known: u64) -> Result<Option<ClusterMap>, ClientError> {
+    match link.manager(context, Request::Placement(PlacementRequest::Map { known })).await? {
+        Reply::Placement(PlacementReply::Map(map)) => Ok(Some(*map)),
+        Reply::Placement(PlacementReply::Epoch(_)) => Ok(None),
+        other => Err(link.unexpected("the cluster map", &other)),
+    }
+}

@@ -1,0 +1,217 @@
+//! A volume of the cluster: content and names.
+
+use super::cluster::Cluster;
+use super::compaction::Compactor;
+use super::retry::Context;
+use super::{BlobStore, ClientError, Namespace, PublishRequest, Published};
+use crate::id::{InodeNumber, SessionId};
+use crate::limits::PUBLISH_LOCKS;
+use crate::time::Timestamp;
+use crate::weave::{ByteRange, Operation, PageObject, Tree, Update};
+use crate::wire::{
+    At, Author, BlobReply, BlobRequest, Change, ChangeReply, ClusterMap, NamespaceAnswer, NamespaceChange, NamespaceQuery,
+    ProviderRole, ProviderState, Query, Reply, Request, Space, Ticket, TicketRequest, VolumeInfo,
+};
+use bytes::Bytes;
+use std::ops::Range;
+use std::sync::Arc;
+use tokio::sync::RwLock;
+
+/// An open volume. Implements [`BlobStore`] and [`Namespace`].
+#[derive(Debug)]
+pub struct Volume {
+    pub(crate) cluster: Arc<Cluster>,
+    pub(crate) info: VolumeInfo,
+    compactor: Compactor,
+    /// Publishes of a file share its lock, a compaction takes it alone. By inode, several inodes to a lock.
+    publishing: Vec<RwLock<()>>,
+}
+
+impl Volume {
+    pub(crate) fn new(cluster: Arc<Cluster>, info: VolumeInfo) -> Arc<Self> {
+        Arc::new_cyclic(|volume| {
+            let publishing = (0..PUBLISH_LOCKS).map(|_| RwLock::default()).collect();
+            Self { cluster, info, compactor: Compactor::start(volume.clone()), publishing }
+        })
+    }
+
+    /// The cluster that the volume is in.
+    #[must_use]
+    pub fn cluster(&self) -> &Arc<Cluster> {
+        &self.cluster
+    }
+
+    pub(crate) fn publish_lock(&self, inode: InodeNumber) -> &RwLock<()> {
+        &self.publishing[(inode.0 % self.publishing.len() as u64) as usize]
+    }
+
+    /// Gets a ticket for `operation`, exactly once. If the session lapses before, the page objects are stored again under
+    /// the new one: those of a closed session are orphans that anybody may delete.
+    pub(crate) async fn order(
+        &self,
+        context: Context,
+        inode: InodeNumber,
+        mut operation: Operation,
+        modified: Timestamp,
+        author: Author,
+    ) -> Result<Ticket, ClientError> {
+        let copies = self.info.settings.copies;
+        let reply = loop {
+            let session = self.cluster.sessions.current(context).await?;
+            self.adopt(context, session.id, update_of(&mut operation)).await?;
+            let make = |key| {
+                let (volume, author, operation) = (self.info.id, author.clone(), operation.clone());
+                let request = TicketRequest { volume, inode, key, author, operation, modified, copies };
+                Request::Blob(BlobRequest::Ticket(Box::new(request)))
+            };
+            if let Some(reply) = self.cluster.sessions.change_in(context, &session, make).await? {
+                break reply;
+            }
+        };
+        match reply {
+            Reply::Blob(BlobReply::Granted(ticket)) => {
+                tracing::debug!(request = %context.id, %inode, blob = %ticket.blob, version = %ticket.entry.version,
+                    base = %ticket.base.version, in_flight = ticket.in_flight.len(), size = ticket.entry.size, "ticket granted");
+                Ok(*ticket)
+            }
+            other => Err(self.cluster.link.unexpected("a ticket", &other)),
+        }
+    }
+
+    /// Stores those objects again that another session stored.
+    async fn adopt(&self, context: Context, session: SessionId, update: &mut Update) -> Result<(), ClientError> {
+        for object in update.objects.iter_mut().filter(|object| object.id.session != session) {
+            let bytes = self.cluster.reader.parts().part(context, *object, 0, object.length).await?;
+            let again = self.put(context, bytes).await?;
+            tracing::debug!(request = %context.id, from = %object.id, to = %again.id, "page object stored again for the new session");
+            *object = again;
+        }
+        Ok(())
+    }
+
+    async fn put(&self, context: Context, bytes: Bytes) -> Result<PageObject, ClientError> {
+        let session = self.cluster.sessions.current(context).await?;
+        let object = self.cluster.objects.put(context, &session, self.info.settings.copies, bytes).await?;
+        tracing::debug!(request = %context.id, object = %object.id, bytes = object.length, group = %object.group, "page object stored");
+        Ok(object)
+    }
+}
+
+fn update_of(operation: &mut Operation) -> &mut Update {
+    match operation {
+        Operation::Write(update) | Operation::Append(update) | Operation::Compact { update, .. } => update,
+    }
+}
+
+#[async_trait::async_trait]
+impl BlobStore for Volume {
+    #[tracing::instrument(level = "debug", skip_all, fields(request, volume = self.info.name, bytes = bytes.len()))]
+    async fn put_object(&self, bytes: Bytes) -> Result<PageObject, ClientError> {
+        self.put(self.cluster.context(), bytes).await
+    }
+
+    #[tracing::instrument(level = "debug", skip_all, fields(request, volume = self.info.name, inode = %request.inode))]
+    async fn publish(&self, request: PublishRequest) -> Result<Published, ClientError> {
+        let context = self.cluster.context();
+        let PublishRequest { inode, operation, modified, author } = request;
+        let asked = first_offset(&operation);
+        let _shared = self.publish_lock(inode).read().await;
+        let ticket = self.order(context, inode, operation, modified, author).await?;
+        let (blob, blob_version) = (ticket.blob, ticket.entry.version);
+        let offset = ticket.entry.update.data.first().map_or(ticket.entry.size, |extent| extent.offset.saturating_sub(asked));
+        let completed = self.cluster.publisher.complete(context, ticket).await?;
+        self.compactor.consider(inode, blob, &completed.crowded_pages);
+        Ok(Published { version: completed.version, blob, blob_version, offset, attributes: completed.attributes })
+    }
+
+    #[tracing::instrument(level = "debug", skip_all, fields(request, blob = %tree.blob, version = %tree.version, start = range.start, end = range.end))]
+    async fn read(&self, tree: &Tree, range: ByteRange) -> Result<Bytes, ClientError> {
+        self.cluster.reader.read(self.cluster.context(), tree, range).await
+    }
+
+    #[tracing::instrument(level = "debug", skip_all, fields(request, blob = %tree.blob, version = %tree.version, offset))]
+    async fn next_data(&self, tree: &Tree, offset: u64) -> Result<Option<ByteRange>, ClientError> {
+        self.cluster.reader.next_data(self.cluster.context(), tree, offset).await
+    }
+
+    #[tracing::instrument(level = "debug", skip_all, fields(request, object = %object.id, start = range.start, end = range.end))]
+    async fn read_object(&self, object: &PageObject, range: Range<u32>) -> Result<Bytes, ClientError> {
+        let length = range.end.saturating_sub(range.start);
+        self.cluster.reader.parts().part(self.cluster.context(), *object, range.start, length).await
+    }
+
+    #[tracing::instrument(level = "debug", skip_all, fields(request, blob = %older.blob, older = %older.version, newer = %newer.version))]
+    async fn extends(&self, older: &Tree, newer: &Tree) -> Result<bool, ClientError> {
+        self.cluster.reader.extends(self.cluster.context(), older, newer).await
+    }
+
+    fn space(&self) -> Space {
+        usable_space(&self.cluster.map(), self.info.settings.copies)
+    }
+
+    fn prefetch(&self, tree: &Tree, range: ByteRange) {
+        self.cluster.reader.prefetch(tree, range);
+    }
+
+    #[tracing::instrument(level = "debug", skip_all, fields(request, volume = self.info.name))]
+    async fn sync(&self) -> Result<(), ClientError> {
+        self.cluster.unsynced.sync(self.cluster.context()).await
+    }
+}
+
+/// What the living data providers hold and could take, in bytes of content of `copies` copies.
+fn usable_space(map: &ClusterMap, copies: u8) -> Space {
+    let living =
+        map.providers.iter().filter(|provider| provider.role == ProviderRole::Data && provider.state != ProviderState::Dead);
+    let copies = u64::from(copies.max(1));
+    living.fold(Space::default(), |sum, provider| {
+        let used = provider.total_bytes.saturating_sub(provider.free_bytes);
+        Space {
+            total_bytes: sum.total_bytes + provider.total_bytes / copies,
+            free_bytes: sum.free_bytes + provider.free_bytes / copies,
+            used_bytes: sum.used_bytes + used / copies,
+            objects: 0,
+        }
+    })
+}
+
+/// For an append, where in it the first byte is; else 0.
+fn first_offset(operation: &Operation) -> u64 {
+    match operation {
+        Operation::Append(update) => update.data.first().map_or(0, |extent| extent.offset),
+        Operation::Write(_) | Operation::Compact { .. } => 0,
+    }
+}
+
+#[async_trait::async_trait]
+impl Namespace for Volume {
+    fn info(&self) -> VolumeInfo {
+        self.info.clone()
+    }
+
+    #[tracing::instrument(level = "debug", skip_all, fields(request, volume = self.info.name, query = query.name()))]
+    async fn query(&self, at: At, query: Query) -> Result<NamespaceAnswer, ClientError> {
+        let context = self.cluster.context();
+        let request = Request::Query(NamespaceQuery { volume: self.info.id, at, query });
+        match self.cluster.link.manager(context, request).await? {
+            Reply::Query(answer) => Ok(answer),
+            other => Err(self.cluster.link.unexpected("an answer about names", &other)),
+        }
+    }
+
+    #[tracing::instrument(level = "debug", skip_all, fields(request, volume = self.info.name, change = change.name()))]
+    async fn change(&self, author: &Author, change: Change) -> Result<ChangeReply, ClientError> {
+        let context = self.cluster.context();
+        let make = |key| {
+            let (volume, author, change) = (self.info.id, author.clone(), change.clone());
+            Request::Change(NamespaceChange { volume, key, author, change })
+        };
+        match self.cluster.sessions.change(context, make).await? {
+            Reply::Change(reply) => {
+                tracing::debug!(request = %context.id, version = %reply.version, "changed");
+                Ok(reply)
+            }
+            other => Err(self.cluster.link.unexpected("the end of a change", &other)),
+        }
+    }
+}
