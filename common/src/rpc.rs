@@ -8,6 +8,9 @@ use bytes::Bytes;
 use std::fmt;
 use std::time::Duration;
 
+/// UDP port of a server that is named without one.
+pub const DEFAULT_PORT: u16 = 9338;
+
 /// A server as the cluster map or the user names it: `host:port`, or a name that only this process knows.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Address(pub String);

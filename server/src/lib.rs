@@ -2,7 +2,11 @@
 //!
 //! Roles never call each other's code, only each other's RPC or a trait. Every `core` is pure: state, event and time in, effects out.
 
+pub mod cli;
+pub mod config;
 pub mod data;
+pub mod init;
+pub mod logging;
 pub mod metadata;
 pub mod placement;
 pub mod storage;

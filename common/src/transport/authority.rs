@@ -99,8 +99,7 @@ impl ClusterAuthority {
     /// # Errors
     /// [`IdentityError::Exists`] rather than overwriting.
     pub fn save(&self, folder: &Path) -> Result<(), IdentityError> {
-        let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
-        made.map_err(|source| IdentityError::Io { path: folder.to_owned(), source })?;
+        make_folder(folder)?;
         write_new(&folder.join("ca.key"), 0o600, &self.key_pem)?;
         write_new(&folder.join("ca.pem"), 0o644, &self.certificate_pem)
     }
@@ -120,12 +119,18 @@ impl ClusterAuthority {
         self.identity(holder, certificate.into(), &key)
     }
 
-    /// A new certificate and key in `folder`, the key readable by its owner only.
+    /// A new certificate and key in `folder`, the key readable by its owner only, beside the authority's certificate.
     ///
     /// # Errors
     /// [`IdentityError::Exists`] rather than overwriting.
     pub fn write_identity(&self, folder: &Path, holder: Holder, name: &str) -> Result<(), IdentityError> {
         let (certificate, key) = self.sign(holder, name, SystemTime::now() + CERTIFICATE_VALIDITY)?;
+        make_folder(folder)?;
+        let authority = folder.join("ca.pem");
+        match std::fs::read(&authority) {
+            Ok(known) if known == self.certificate_pem.as_bytes() => {}
+            _ => write_new(&authority, 0o644, &self.certificate_pem)?,
+        }
         write_new(&holder.key_file(folder), 0o600, &key.serialize_pem())?;
         write_new(&holder.certificate_file(folder), 0o644, &certificate.pem())
     }
@@ -181,6 +186,11 @@ fn common_name(name: &str) -> DistinguishedName {
 
 fn signing(error: rcgen::Error) -> IdentityError {
     IdentityError::Signing(error.to_string())
+}
+
+fn make_folder(folder: &Path) -> Result<(), IdentityError> {
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
+    made.map_err(|source| IdentityError::Io { path: folder.to_owned(), source })
 }
 
 fn write_new(path: &Path, mode: u32, text: &str) -> Result<(), IdentityError> {

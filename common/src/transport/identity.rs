@@ -52,7 +52,9 @@ impl fmt::Display for Holder {
 #[derive(Debug, thiserror::Error)]
 pub enum IdentityError {
     /// The file is not there.
-    #[error("{path} is missing; copy the identity folder that `weftd init` made for this cluster, or name it with --identity")]
+    #[error(
+        "{path} is missing; copy it from the identity folder that `weftd init` made for this cluster, or name another folder"
+    )]
     Missing {
         /// The file.
         path: PathBuf,
