@@ -128,6 +128,10 @@ pub const SESSION_RENEWAL: Duration = Duration::from_secs(15);
 pub const TICKET_LEASE: Duration = Duration::from_secs(10);
 /// A ticket at the head of its blob's line, with committed ones behind it, is offered to helpers after this span already.
 pub const TICKET_GRACE: Duration = Duration::from_secs(2);
+/// How often a helper asks for versions of dead writers.
+pub const HELPER_ROUND: Duration = Duration::from_secs(1);
+/// Versions that a helper finishes at once.
+pub const HELPER_PARALLEL: usize = 4;
 /// A provider that says nothing for this long is treated as dead: no new page objects go to it.
 pub const PROVIDER_LEASE: Duration = Duration::from_secs(8);
 /// A provider with less room than this is only read from.

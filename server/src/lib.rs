@@ -5,6 +5,7 @@
 pub mod cli;
 pub mod config;
 pub mod data;
+pub mod helper;
 pub mod init;
 pub mod logging;
 pub mod metadata;

@@ -16,7 +16,7 @@ use super::session::Sessions;
 use super::sync::Unsynced;
 use crate::id::{BlobId, BlobVersion};
 use crate::rpc::{Address, Rpc};
-use crate::wire::{ClusterMap, ErrorKind, ServiceError};
+use crate::wire::{BlobReply, BlobRequest, ClusterMap, ErrorKind, Reply, Request, ServiceError};
 use std::sync::Arc;
 use tokio::task::JoinHandle;
 
@@ -101,6 +101,17 @@ impl Cluster {
     pub async fn finish_version(&self, blob: BlobId, version: BlobVersion) -> Result<(), ClientError> {
         let context = self.context();
         self.publisher.finish(context, blob, version).await.map(drop)
+    }
+
+    /// Versions whose writers let their lease lapse, or that hold up others: work for [`Cluster::finish_version`].
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn lapsed_versions(&self) -> Result<Vec<(BlobId, BlobVersion)>, ClientError> {
+        match self.link.manager(self.context(), Request::Blob(BlobRequest::Lapsed)).await? {
+            Reply::Blob(BlobReply::Lapsed(versions)) => Ok(versions),
+            other => Err(self.link.unexpected("the lapsed versions", &other)),
+        }
     }
 
     /// Gives the session back. A client that just ends keeps its open files for the lease.
