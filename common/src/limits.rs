@@ -60,6 +60,18 @@ pub const COPIES_MAX: u8 = 8;
 pub const OBJECTS_PER_DELETE_MAX: usize = 16_384;
 /// Calls that block on one store's disk at once; further ones wait until their deadline.
 pub const STORE_JOBS_MAX: usize = 16;
+/// Largest segment file of a store; on disks below 16 GiB a sixty-fourth of the disk, at least 16 MiB.
+pub const STORE_SEGMENT_BYTES: u64 = 256 * MIB;
+/// Smallest segment file that is full.
+pub const STORE_SEGMENT_BYTES_MIN: u64 = 16 * MIB;
+/// Free space that puts leave to deletes: a hundredth of the disk between these (on tiny disks at most an eighth).
+pub const STORE_RESERVE_BYTES: std::ops::RangeInclusive<u64> = 64 * MIB..=1024 * MIB;
+/// Full segments that are not on stable storage yet; the next put syncs first.
+pub const STORE_SEGMENTS_UNSYNCED_MAX: usize = 4;
+/// Deleted records whose space is not given back yet; the next delete gives it back first.
+pub const STORE_GRAVES_MAX: usize = 65_536;
+/// Segment files that a store keeps open for reading.
+pub const STORE_FILES_OPEN_MAX: usize = 256;
 
 /// Requests of one connection that a server works on at once; further streams wait in QUIC's flow control.
 pub const REQUESTS_PER_CONNECTION_MAX: u32 = 256;

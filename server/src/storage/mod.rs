@@ -1,6 +1,6 @@
 //! Write-once object stores: page objects and tree nodes are both immutable bytes under a name of fixed size.
 //!
-//! [`ObjectStore`] is the trait; `file::FileStore` keeps objects in append-only segment files (FORMAT.md has the bytes and the
+//! [`ObjectStore`] is the trait; [`file::FileStore`] keeps objects in append-only segment files (FORMAT.md has the bytes and the
 //! reasons), [`memory::MemoryStore`] keeps them in a map, [`faulty::FaultyStore`] wraps either and fails on purpose. One conformance
 //! suite holds all of them to the same behaviour.
 //!
@@ -9,6 +9,7 @@
 pub mod blocking;
 mod error;
 pub mod faulty;
+pub mod file;
 mod key;
 pub mod memory;
 

@@ -1,0 +1,117 @@
+//! Where each object lies, in memory: 28 bytes an object in the table, 33 to 66 with the table's free slots.
+//!
+//! Keys are 32 bytes; the table holds a 128-bit fingerprint instead, keyed at random for each process so that nobody can make two
+//! keys meet. The full key stands in the record's header and is compared on every read. The table is cut into shards so that
+//! growing it copies a sixteenth at a time.
+
+use super::record::Place;
+use crate::storage::Key;
+use std::collections::HashMap;
+use std::hash::{BuildHasher, Hash, Hasher, RandomState};
+use std::sync::{PoisonError, RwLock};
+
+const SHARDS: usize = 16;
+
+/// Where an object's record lies and how long it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Location {
+    pub(super) place: Place,
+    /// Without padding.
+    pub(super) record_bytes: u32,
+}
+
+/// Stands for a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Fingerprint([u32; 4]);
+
+impl Hash for Fingerprint {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(u64::from(self.0[0]) | u64::from(self.0[1]) << 32);
+    }
+}
+
+/// A fingerprint is random already: its first half is its hash.
+#[derive(Debug, Default)]
+struct FirstHalf(u64);
+
+impl Hasher for FirstHalf {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        // Not reached by `Fingerprint`; still a hash.
+        self.0 = bytes.iter().fold(self.0, |sum, byte| sum.rotate_left(8) ^ u64::from(*byte));
+    }
+
+    fn write_u64(&mut self, value: u64) {
+        self.0 = value;
+    }
+}
+
+type Table = HashMap<Fingerprint, Location, std::hash::BuildHasherDefault<FirstHalf>>;
+
+/// The table.
+#[derive(Debug, Default)]
+pub(super) struct Index {
+    seeds: [RandomState; 2],
+    shards: [RwLock<Table>; SHARDS],
+}
+
+impl Index {
+    pub(super) fn fingerprint(&self, key: &Key) -> Fingerprint {
+        let [first, second] = [self.seeds[0].hash_one(key.0), self.seeds[1].hash_one(key.0)];
+        Fingerprint([first as u32, (first >> 32) as u32, second as u32, (second >> 32) as u32])
+    }
+
+    pub(super) fn get(&self, fingerprint: Fingerprint) -> Option<Location> {
+        self.shard(fingerprint).read().unwrap_or_else(PoisonError::into_inner).get(&fingerprint).copied()
+    }
+
+    /// Sets the location, and returns the one before.
+    pub(super) fn insert(&self, fingerprint: Fingerprint, location: Location) -> Option<Location> {
+        self.shard(fingerprint).write().unwrap_or_else(PoisonError::into_inner).insert(fingerprint, location)
+    }
+
+    pub(super) fn remove(&self, fingerprint: Fingerprint) -> Option<Location> {
+        self.shard(fingerprint).write().unwrap_or_else(PoisonError::into_inner).remove(&fingerprint)
+    }
+
+    pub(super) fn len(&self) -> u64 {
+        self.shards.iter().map(|shard| shard.read().unwrap_or_else(PoisonError::into_inner).len() as u64).sum()
+    }
+
+    fn shard(&self, fingerprint: Fingerprint) -> &RwLock<Table> {
+        &self.shards[fingerprint.0[3] as usize % SHARDS]
+    }
+}
+
+const _: () = assert!(size_of::<(Fingerprint, Location)>() == 28);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finds_what_was_put_and_nothing_else() {
+        let index = Index::default();
+        let key = |number: u64| {
+            let mut bytes = [0; 32];
+            bytes[..8].copy_from_slice(&number.to_le_bytes());
+            Key(bytes)
+        };
+        let location = |number: u64| Location { place: Place::new(1, number * 8), record_bytes: 9 };
+        for number in 0..1000 {
+            assert_eq!(index.insert(index.fingerprint(&key(number)), location(number)), None);
+        }
+        assert_eq!(index.len(), 1000);
+        for number in 0..1000 {
+            assert_eq!(index.get(index.fingerprint(&key(number))), Some(location(number)));
+        }
+        assert_eq!(index.get(index.fingerprint(&key(1000))), None);
+        assert_eq!(index.remove(index.fingerprint(&key(5))), Some(location(5)));
+        assert_eq!(index.get(index.fingerprint(&key(5))), None);
+        let biggest = index.shards.iter().map(|shard| shard.read().unwrap().len()).max().unwrap();
+        assert!(biggest < 120, "shards are uneven: {biggest}");
+    }
+}

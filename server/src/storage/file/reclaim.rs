@@ -1,0 +1,202 @@
+//! Upkeep: sealing full segments, and giving back the space of what was deleted.
+//!
+//! In this order, so that a crash between any two steps loses nothing: tombstone on stable storage, then punch; copies on stable
+//! storage, then unlink; segment unlinked, then the tombstones that point into it are forgotten.
+
+use super::append::{NewRecord, Purpose};
+use super::engine::{Engine, Segment};
+use super::folder::replace;
+use super::index::Location;
+use super::index_file::{Entry, SegmentIndex};
+use super::record::{Kind, Place, RECORD_HEADER_BYTES, TOMBSTONES_PER_RECORD};
+use super::scan::{Contents, scan, tombstones};
+use crate::storage::StoreError;
+use std::io;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
+
+/// Shorter records are not punched: they hold too few whole blocks. Compaction gets their space.
+const PUNCH_BYTES_MIN: u32 = 16 << 10;
+/// Blocks that filesystems give back.
+const BLOCK_BYTES: u64 = 4096;
+/// Segments copied in one upkeep.
+const COMPACTIONS_PER_UPKEEP: usize = 4;
+
+/// Whether a deleted record's space is punched out.
+pub(super) fn is_punched(location: &Location) -> bool {
+    location.record_bytes >= PUNCH_BYTES_MIN
+}
+
+/// Makes the index of a segment from the records that a scan found.
+pub(super) fn index_of(segment: &Segment, contents: &Contents, tombstones: Vec<Place>) -> SegmentIndex {
+    let objects = contents.records.iter().filter(|found| found.header.kind == Kind::Object);
+    let entry = |found: &super::scan::Found| Entry {
+        key: found.header.key,
+        offset: found.offset,
+        record_bytes: found.header.record_bytes() as u32,
+    };
+    let entries = objects.map(entry).collect();
+    SegmentIndex { number: segment.number, salt: segment.salt, end: contents.end, entries, tombstones }
+}
+
+/// Writes a segment's index file, durably.
+pub(super) fn write_index(disk: &dyn super::disk::Disk, index: &SegmentIndex) -> io::Result<()> {
+    let name = Segment::index_name(index.number);
+    replace(disk, &format!("{name}.tmp"), &name, &index.encode())
+}
+
+impl Engine {
+    pub(super) fn maintain(&self) -> Result<(), StoreError> {
+        let _one_at_a_time = self.upkeep.lock().unwrap_or_else(PoisonError::into_inner);
+        self.check_health()?;
+        self.seal_full_segments()?;
+        self.punch_graves()?;
+        self.unlink_dead_segments()?;
+        for _ in 0..COMPACTIONS_PER_UPKEEP {
+            let Some(segment) = self.segments().into_iter().find(|segment| self.is_sparse(segment)) else { break };
+            self.compact(&segment)?;
+        }
+        Ok(())
+    }
+
+    fn seal_full_segments(&self) -> Result<(), StoreError> {
+        loop {
+            let Some(segment) = self.backlog().unsealed.last().cloned() else { return Ok(()) };
+            self.seal(&segment).map_err(self.io_error("seal", segment.number))?;
+            self.backlog().unsealed.retain(|other| other.number != segment.number);
+        }
+    }
+
+    fn seal(&self, segment: &Segment) -> io::Result<()> {
+        let file = self.file(segment.number)?;
+        let end = segment.end.load(Ordering::Relaxed);
+        file.truncate(end)?;
+        let contents = scan(&*file, segment.salt, end)?;
+        let mut places = Vec::new();
+        for found in contents.records.iter().filter(|found| found.header.kind == Kind::Tombstones) {
+            places.extend(tombstones(&*file, found)?.unwrap_or_default());
+        }
+        write_index(&*self.disk, &index_of(segment, &contents, places))?;
+        segment.allocated.store(file.size()?.allocated, Ordering::Relaxed);
+        segment.sealed.store(true, Ordering::Release);
+        Ok(())
+    }
+
+    fn punch_graves(&self) -> Result<(), StoreError> {
+        let graves = std::mem::take(&mut self.backlog().graves);
+        let mut touched = std::collections::BTreeSet::new();
+        for grave in graves {
+            // The header stays: it is a link of the chain that a scan follows.
+            let start = (grave.place.offset() + RECORD_HEADER_BYTES as u64).next_multiple_of(BLOCK_BYTES);
+            let end = (grave.place.offset() + u64::from(grave.record_bytes)) / BLOCK_BYTES * BLOCK_BYTES;
+            if start >= end || self.segment(grave.place.segment).is_none() {
+                continue;
+            }
+            match self.file(grave.place.segment).and_then(|file| file.punch(start, end - start)) {
+                Ok(()) => touched.insert(grave.place.segment),
+                // Compaction will do it.
+                Err(error) if error.kind() == io::ErrorKind::Unsupported => break,
+                Err(error) => return Err(self.io_error("punch a hole into", grave.place.segment)(error)),
+            };
+        }
+        for segment in touched.into_iter().filter_map(|number| self.segment(number)) {
+            if segment.sealed.load(Ordering::Acquire) {
+                let size = self.file(segment.number).and_then(|file| file.size());
+                let allocated = size.map_err(self.io_error("ask for the size of", segment.number))?.allocated;
+                segment.allocated.store(allocated, Ordering::Relaxed);
+            }
+        }
+        Ok(())
+    }
+
+    fn unlink_dead_segments(&self) -> Result<(), StoreError> {
+        for segment in self.segments() {
+            let dead = segment.sealed.load(Ordering::Acquire) && segment.live_bytes.load(Ordering::Relaxed) == 0;
+            if dead && !self.tombstones_needed(&segment) {
+                self.unlink(&segment)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a segment's tombstones still hold down records of other segments.
+    fn tombstones_needed(&self, segment: &Segment) -> bool {
+        let targets = segment.targets.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        targets.into_iter().any(|target| target != segment.number && self.segment(target).is_some())
+    }
+
+    fn unlink(&self, segment: &Segment) -> Result<(), StoreError> {
+        let remove = || {
+            // The segment goes first: an index file without one is nothing, a segment without an index is scanned.
+            self.disk.remove(&Segment::file_name(segment.number))?;
+            self.disk.sync_folder()?;
+            self.disk.remove(&Segment::index_name(segment.number))
+        };
+        remove().map_err(self.io_error("remove", segment.number))?;
+        self.forget_segment(segment.number);
+        tracing::debug!(segment = %Segment::file_name(segment.number), "segment removed");
+        Ok(())
+    }
+
+    /// More than half of what it takes on the disk is dead, and that is worth a copy.
+    fn is_sparse(&self, segment: &Segment) -> bool {
+        let live = segment.live_bytes.load(Ordering::Relaxed) + segment.tombstone_bytes.load(Ordering::Relaxed);
+        let allocated = segment.allocated.load(Ordering::Relaxed);
+        let waste = allocated.saturating_sub(live);
+        let done = segment.sealed.load(Ordering::Acquire) && !segment.stuck.load(Ordering::Relaxed);
+        done && waste > allocated / 2 && waste >= self.limits.segment_bytes / 16
+    }
+
+    /// Copies what is alive to the end of the store, and removes the segment.
+    fn compact(&self, segment: &Arc<Segment>) -> Result<(), StoreError> {
+        // Whatever ends this early, the same attempt is not made again at once.
+        segment.stuck.store(true, Ordering::Relaxed);
+        let Some(index) = self.load_index(segment) else {
+            tracing::warn!(file = %Segment::index_name(segment.number), "index file unreadable; the next start makes it again");
+            return Ok(());
+        };
+        let moved = index.entries.iter().try_for_each(|entry| self.move_object(segment.number, entry));
+        let moved = moved.and_then(|()| self.move_tombstones(segment.number, &index.tombstones));
+        match moved {
+            Err(error @ StoreError::NoSpace { .. }) => {
+                segment.stuck.store(false, Ordering::Relaxed);
+                return Err(error);
+            }
+            // The record stays where it is, readable as far as it can be; the reader takes another replica.
+            Err(error @ StoreError::Damaged { .. }) => {
+                tracing::error!(segment = %Segment::file_name(segment.number), %error, "segment not compacted");
+                return Ok(());
+            }
+            moved => moved?,
+        }
+        self.sync()?;
+        tracing::debug!(segment = %Segment::file_name(segment.number), "segment compacted");
+        self.unlink(segment)
+    }
+
+    fn move_object(&self, number: u32, entry: &Entry) -> Result<(), StoreError> {
+        let fingerprint = self.index.fingerprint(&entry.key);
+        let here = |location: &Location| location.place == Place::new(number, entry.offset);
+        let Some(location) = self.index.get(fingerprint).filter(here) else { return Ok(()) };
+        let (header, object) = self.read_record(&entry.key, location)?;
+        let mut appender = self.appender();
+        // Deleted meanwhile? Deletes hold the same lock.
+        if self.index.get(fingerprint) != Some(location) {
+            return Ok(());
+        }
+        let record = NewRecord { header, extra: &object.extra, body: &object.body };
+        for location in appender.append(self, &[record], Purpose::Upkeep)? {
+            self.point_to(fingerprint, location);
+        }
+        Ok(())
+    }
+
+    fn move_tombstones(&self, number: u32, places: &[Place]) -> Result<(), StoreError> {
+        let needed = |place: &Place| place.segment != number && self.segment(place.segment).is_some();
+        let needed: Vec<Place> = places.iter().copied().filter(needed).collect();
+        for chunk in needed.chunks(TOMBSTONES_PER_RECORD) {
+            self.append_tombstones(&mut self.appender(), chunk)?;
+        }
+        Ok(())
+    }
+}
