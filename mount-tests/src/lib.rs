@@ -4,6 +4,7 @@
 //! [`fingerprint`], [`operations`] and [`random`] are what the tests do to a mount and compare.
 
 pub mod binaries;
+pub mod cluster;
 pub mod fingerprint;
 pub mod mount;
 pub mod operations;

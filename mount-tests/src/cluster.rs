@@ -1,0 +1,230 @@
+//! A cluster of separate `weftd` processes on this machine, with mounts.
+
+use crate::binaries::path_of;
+use crate::mount::Mount;
+use crate::process::{Process, refuse, succeed};
+use crate::wait::until;
+use std::net::UdpSocket;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use tempfile::TempDir;
+
+/// What a volume is made with.
+#[derive(Clone, Copy, Debug)]
+pub struct Shape {
+    /// Page size in KiB.
+    pub page_kib: u32,
+    /// Fan-out of the segment tree.
+    pub fan_out: u32,
+    /// Copies of pages and nodes.
+    pub copies: u8,
+}
+
+/// One `weftd`: its configuration, and the process while it runs.
+#[derive(Debug)]
+struct Server {
+    config: PathBuf,
+    log: PathBuf,
+    process: Option<Process>,
+}
+
+impl Server {
+    fn start(&mut self) {
+        let mut command = Command::new(path_of("weftd"));
+        command.arg("--config").arg(&self.config);
+        self.process = Some(Process::start(command, &self.log));
+    }
+}
+
+/// A running cluster. Everything ends, and every folder goes, when it is dropped.
+#[derive(Debug)]
+pub struct Cluster {
+    servers: Vec<Server>,
+    manager: String,
+    mounts: u32,
+    // Last, so that the processes are gone before their folders.
+    folder: TempDir,
+}
+
+impl Cluster {
+    /// Starts a version and provider manager, `metadata` metadata providers and `data` data providers, a process each, and
+    /// waits until all have joined.
+    ///
+    /// # Panics
+    /// When they do not come up.
+    #[must_use]
+    pub fn start(metadata: usize, data: usize) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let manager = free_address();
+        let mut init = Command::new(path_of("weftd"));
+        init.args(["init", "--listen", &manager, "--dir"]).arg(folder.path().join("cluster"));
+        succeed(init);
+        let mut cluster = Self { servers: Vec::new(), manager, mounts: 0, folder };
+        cluster.add_server("manager", "version-manager");
+        for number in 1..=metadata {
+            cluster.add_server(&format!("metadata{number}"), "metadata");
+        }
+        for number in 1..=data {
+            cluster.add_server(&format!("data{number}"), "data");
+        }
+        cluster.servers.iter_mut().for_each(Server::start);
+        cluster.wait_until_complete();
+        cluster
+    }
+
+    fn add_server(&mut self, name: &str, role: &str) {
+        let listen = if role == "version-manager" { self.manager.clone() } else { free_address() };
+        let text = format!(
+            "roles = [\"{role}\"]\nlisten = \"{listen}\"\nmanagers = [\"{}\"]\nidentity = \"cluster/identity\"\nstore = \"{name}\"\nlog = \"info,weft_server=debug\"\n",
+            self.manager
+        );
+        let config = self.folder.path().join(format!("{name}.toml"));
+        std::fs::write(&config, text).expect("a configuration file");
+        self.servers.push(Server { config, log: self.folder.path().join(format!("{name}.log")), process: None });
+    }
+
+    /// Waits until every provider that has a process is alive in the cluster map.
+    fn wait_until_complete(&mut self) {
+        let providers = self.servers.len() - 1;
+        until(&format!("{providers} providers are alive"), || {
+            for server in &mut self.servers {
+                let ended = server.process.as_mut().and_then(Process::ended);
+                assert!(ended.is_none(), "{} ended with {ended:?}", server.config.display());
+            }
+            let mut status = self.weft(&["status", "--json"]);
+            status.arg(format!("weft://{}", self.manager));
+            let output = crate::process::run(status);
+            let status: serde_json::Value = serde_json::from_slice(&output.stdout).ok()?;
+            let alive = status["providers"].as_array()?.iter().filter(|provider| provider["state"] == "alive").count();
+            (alive == providers).then_some(())
+        });
+    }
+
+    /// The folder of everything.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Host and port of the version manager.
+    #[must_use]
+    pub fn manager(&self) -> &str {
+        &self.manager
+    }
+
+    /// Where the certificates are.
+    #[must_use]
+    pub fn identity(&self) -> PathBuf {
+        self.folder.path().join("cluster/identity")
+    }
+
+    /// A `weft` command with this cluster's certificates.
+    #[must_use]
+    pub fn weft(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(path_of("weft"));
+        command.args(arguments).env("WEFT_IDENTITY", self.identity());
+        command
+    }
+
+    /// The URL of a volume.
+    #[must_use]
+    pub fn url(&self, volume: &str) -> String {
+        format!("weft://{}/{volume}", self.manager)
+    }
+
+    /// Makes a volume.
+    ///
+    /// # Panics
+    /// When that fails.
+    pub fn create_volume(&self, volume: &str, shape: Shape) {
+        let Shape { page_kib, fan_out, copies } = shape;
+        let mut command = self.weft(&["volume", "create", &self.url(volume)]);
+        command.args([
+            "--page-size",
+            &format!("{page_kib}KiB"),
+            "--fan-out",
+            &fan_out.to_string(),
+            "--copies",
+            &copies.to_string(),
+        ]);
+        succeed(command);
+    }
+
+    /// Mounts a volume at a new place.
+    ///
+    /// # Panics
+    /// When the mount does not come.
+    #[must_use]
+    pub fn mount(&mut self, volume: &str) -> Mount {
+        self.mount_with(volume, &[])
+    }
+
+    /// Mounts a volume at a new place, with further options.
+    ///
+    /// # Panics
+    /// When the mount does not come.
+    #[must_use]
+    pub fn mount_with(&mut self, volume: &str, options: &[&str]) -> Mount {
+        self.mounts += 1;
+        let path = self.folder.path().join(format!("mnt{}", self.mounts));
+        let identity = self.identity();
+        let url = self.url(volume);
+        let arguments = [&["--identity", identity.to_str().expect("a path in UTF-8")][..], options, &[&url]].concat();
+        Mount::start(&arguments, &path, &path.with_extension("log"))
+    }
+
+    /// Asks every server to end, waits for it, and starts all again.
+    ///
+    /// # Panics
+    /// When a server does not end or does not come back.
+    pub fn restart(&mut self) {
+        for server in &mut self.servers {
+            if let Some(mut process) = server.process.take() {
+                let status = process.terminate();
+                assert!(status.success(), "{} ended with {status}", server.config.display());
+            }
+        }
+        self.servers.iter_mut().for_each(Server::start);
+        self.wait_until_complete();
+    }
+
+    /// Kills every server at once and starts all again.
+    ///
+    /// # Panics
+    /// When a server does not come back.
+    pub fn crash(&mut self) {
+        for process in self.servers.iter_mut().filter_map(|server| server.process.as_mut()) {
+            process.kill();
+        }
+        self.servers.iter_mut().for_each(Server::start);
+        self.wait_until_complete();
+    }
+
+    /// The process of the server with that name: `manager`, `metadata1`, `data2`…
+    ///
+    /// # Panics
+    /// When there is none, or it does not run.
+    pub fn server(&mut self, name: &str) -> &mut Process {
+        let server = self.servers.iter_mut().find(|server| server.config.file_stem().is_some_and(|stem| stem == name));
+        server.and_then(|server| server.process.as_mut()).unwrap_or_else(|| panic!("no server {name} runs"))
+    }
+
+    /// Runs a `weft` command on a volume or path that has to be refused, and gives its message.
+    ///
+    /// # Panics
+    /// When it succeeds.
+    #[must_use]
+    pub fn refused(&self, arguments: &[&str]) -> String {
+        refuse(self.weft(arguments))
+    }
+}
+
+/// A UDP address on loopback that was free a moment ago.
+///
+/// # Panics
+/// When there is none.
+#[must_use]
+pub fn free_address() -> String {
+    let socket = UdpSocket::bind("127.0.0.1:0").expect("a free port");
+    socket.local_addr().expect("its address").to_string()
+}

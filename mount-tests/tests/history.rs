@@ -1,0 +1,75 @@
+//! Every earlier version still is what it was: whole trees, byte for byte, across restarts of everything.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use weft_mount_tests::cluster::{Cluster, Shape};
+use weft_mount_tests::fingerprint::{Fingerprint, differences, fingerprint};
+use weft_mount_tests::mount::Mount;
+use weft_mount_tests::operations::Scribbler;
+
+/// Operations in all; the full number with `WEFT_LONG_TESTS`.
+fn operations() -> usize {
+    if std::env::var_os("WEFT_LONG_TESTS").is_some() { 2000 } else { 240 }
+}
+
+/// The newest version that `.versions` lists.
+fn newest(root: &Path) -> u64 {
+    let listed = std::fs::read_dir(root.join(".versions")).expect("a list of versions");
+    let numbers = listed.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    numbers.max().expect("at least one version")
+}
+
+/// Makes random changes and remembers, after each, what the newest version's tree was.
+fn scribble(root: &Path, seed: u64, steps: usize) -> BTreeMap<u64, Fingerprint> {
+    let mut scribbler = Scribbler::new(root, seed, 200_000);
+    let mut seen = BTreeMap::new();
+    for _ in 0..steps {
+        let what = scribbler.step().unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+        let now = fingerprint(root).unwrap_or_else(|error| panic!("seed {seed}, after {what}: {error}"));
+        seen.insert(newest(root), now);
+    }
+    seen
+}
+
+fn check(root: &Path, seen: &BTreeMap<u64, Fingerprint>) {
+    for (version, expected) in seen {
+        let old = root.join(".versions").join(version.to_string());
+        let actual = fingerprint(&old).unwrap_or_else(|error| panic!("version {version}: {error}"));
+        let wrong = differences(expected, &actual);
+        assert!(wrong.is_empty(), "version {version} is not what it was:\n{}", wrong.join("\n"));
+    }
+}
+
+#[test]
+fn every_version_of_a_cluster_survives_a_restart_of_everything() {
+    let mut cluster = Cluster::start(3, 3);
+    let shapes = [(64, 2, 1), (1024, 32, 2)];
+    let mut remembered = Vec::new();
+    for (number, (page_kib, fan_out, copies)) in shapes.into_iter().enumerate() {
+        let volume = format!("history{number}");
+        cluster.create_volume(&volume, Shape { page_kib, fan_out, copies });
+        let mount = cluster.mount(&volume);
+        let seen = scribble(mount.path(), number as u64 + 1, operations() / shapes.len());
+        check(mount.path(), &seen);
+        mount.unmount();
+        remembered.push((volume, seen));
+    }
+    cluster.restart();
+    for (volume, seen) in &remembered {
+        let mount = cluster.mount(volume);
+        check(mount.path(), seen);
+        mount.unmount();
+    }
+}
+
+#[test]
+fn every_version_of_a_local_volume_survives_a_restart() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (store, path) = (folder.path().join("store"), folder.path().join("mnt"));
+    let mount = Mount::local(&store, &path, &["--page-size", "64KiB", "--fan-out", "32"]);
+    let seen = scribble(mount.path(), 99, operations() / 2);
+    mount.unmount();
+    let mount = Mount::local(&store, &path, &[]);
+    check(mount.path(), &seen);
+    mount.unmount();
+}
