@@ -1,2 +1,7 @@
-//! weft
-fn main() {}
+//! weft: see `weft --help`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    weft_fs::cli::run(std::env::args_os().collect())
+}

@@ -1,0 +1,334 @@
+//! The command line, and the help that teaches it. What each command does is in the file of its name.
+
+use super::human;
+use super::version::VersionSpec;
+use clap::{Args, Parser, Subcommand, ValueHint};
+use clap_complete::Shell;
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// `weft`.
+#[derive(Debug, Parser)]
+#[command(name = "weft", version, about = "WeftFS: a filesystem that keeps every version of every file", after_help = MAIN_HELP)]
+pub(super) struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const MAIN_HELP: &str = "\
+Examples:
+  weft mount --local ./weft-data ./mnt        a volume in one process, nothing to set up
+  weft mount weft://server/show /mnt/show     a volume of a cluster
+  ls /mnt/show/.versions                      every version of the tree; .versions/N is the tree as it was
+  ls -l /mnt/show/.history/frame.exr/         every version of one file
+  weft log /mnt/show                          who changed what, when
+  weft umount /mnt/show
+
+A TARGET is a path inside a mount, or weft://HOST[:PORT][,HOST...]/VOLUME[/PATH].
+Manual pages: weft(1), weftfs(7), weftd(8). WEFT_LOG sets how much is logged (error, warn, info, debug).";
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Mount a volume; stays in the foreground until Ctrl-C or `weft umount`
+    Mount(MountArgs),
+    /// Unmount a volume
+    #[command(alias = "unmount")]
+    Umount(UmountArgs),
+    /// Make, list, change and remove volumes
+    #[command(subcommand)]
+    Volume(VolumeCommand),
+    /// Show what changed, when, and by whom
+    Log(LogArgs),
+    /// Show what differs between two versions
+    Diff(DiffArgs),
+    /// Make a past state the present one, as a new version
+    Restore(RestoreArgs),
+    /// Name versions
+    #[command(subcommand)]
+    Tag(TagCommand),
+    /// Show providers, volumes and sessions of a cluster
+    Status(StatusArgs),
+    /// Print completions for a shell
+    #[command(
+        after_help = "Examples:\n  weft completions bash > /etc/bash_completion.d/weft\n  weft completions fish > ~/.config/fish/completions/weft.fish"
+    )]
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+}
+
+/// Whether data is printed for a program.
+#[derive(Args, Clone, Copy, Debug)]
+pub(super) struct Format {
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Who we are to the servers.
+#[derive(Args, Clone, Debug, Default)]
+pub(super) struct IdentityArgs {
+    /// Folder with client.pem, client.key and ca.pem [default: the mount's own, $WEFT_IDENTITY, ~/.config/weft, /etc/weft]
+    #[arg(long, value_name = "FOLDER", value_hint = ValueHint::DirPath)]
+    pub identity: Option<PathBuf>,
+}
+
+const MOUNT_HELP: &str = "\
+Examples:
+  weft mount --local ./weft-data ./mnt
+  weft mount weft://server/show /mnt/show
+  weft mount weft://server1,server2:9400/show /mnt/show --daemon --allow-other
+  weft mount weft://server/show ./mnt --read-only --identity ~/show-identity
+
+With --local the servers run in this process and keep everything under DIR, which is made if need be, like MOUNTPOINT.
+For /etc/fstab and `mount -t fuse.weft` see mount.weft(8).";
+
+/// `weft mount`.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = MOUNT_HELP)]
+pub(super) struct MountArgs {
+    /// Keep the volume in DIR and serve it in this process
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub local: Option<PathBuf>,
+    /// [weft://HOST[:PORT][,HOST...]/VOLUME] MOUNTPOINT; with --local the volume's URL is left out
+    #[arg(value_name = "TARGET", required = true, num_args = 1..=2, value_hint = ValueHint::DirPath)]
+    pub places: Vec<OsString>,
+    /// How to mount.
+    #[command(flatten)]
+    pub how: MountFlags,
+}
+
+/// How to mount: the same flags are `-o` options of mount.weft.
+#[derive(Args, Clone, Debug, Default)]
+pub(super) struct MountFlags {
+    /// Return once mounted; the mount goes on in the background
+    #[arg(long)]
+    pub daemon: bool,
+    /// Let other users in, checked by the files' permissions (needs `user_allow_other` in /etc/fuse.conf unless root)
+    #[arg(long)]
+    pub allow_other: bool,
+    /// Refuse every change
+    #[arg(long)]
+    pub read_only: bool,
+    /// List .versions in the root directory (it always answers, listed or not)
+    #[arg(long)]
+    pub show_versions: bool,
+    /// How long a call waits for servers that are away before it fails [default: 30s]
+    #[arg(long, value_name = "SPAN", value_parser = human::parse_duration)]
+    pub timeout: Option<Duration>,
+    /// Keep read data in this folder across mounts
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub cache_dir: Option<PathBuf>,
+    /// Memory for buffers and caches [default: 256MiB]
+    #[arg(long, value_name = "SIZE", value_parser = human::parse_size)]
+    pub memory: Option<u64>,
+    /// Append log lines to this file instead of standard error
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub log: Option<PathBuf>,
+    /// With --local: name of the volume [default: main]
+    #[arg(long, value_name = "NAME", requires = "local")]
+    pub volume: Option<String>,
+    /// With --local, when the volume is made: page size, a power of two from 64K to 64M [default: 1MiB]
+    #[arg(long, value_name = "SIZE", value_parser = human::parse_size_u32, requires = "local")]
+    pub page_size: Option<u32>,
+    /// With --local, when the volume is made: fan-out of the segment trees, a power of two from 2 to 256 [default: 32]
+    #[arg(long, value_name = "N", requires = "local")]
+    pub fan_out: Option<u32>,
+    /// Who we are.
+    #[command(flatten)]
+    pub identity: IdentityArgs,
+}
+
+/// `weft umount`.
+#[derive(Args, Clone, Debug)]
+#[command(
+    after_help = "Examples:\n  weft umount /mnt/show\n\nIf programs still have files open there, the mount is detached: the path is free at once, and the mount ends when the\nlast of them closes its files."
+)]
+pub(super) struct UmountArgs {
+    /// Where it is mounted
+    #[arg(value_hint = ValueHint::DirPath)]
+    pub mountpoint: PathBuf,
+}
+
+/// `weft volume`.
+#[derive(Clone, Debug, Subcommand)]
+pub(super) enum VolumeCommand {
+    /// Make a volume
+    #[command(
+        after_help = "Examples:\n  weft volume create weft://server/show\n  weft volume create weft://server/show --copies 2 --page-size 4M"
+    )]
+    Create(VolumeSettingsArgs),
+    /// List the volumes of a cluster
+    #[command(after_help = "Examples:\n  weft volume list weft://server\n  weft volume list /mnt/show --json")]
+    List(ClusterArgs),
+    /// Change a volume's settings; files that exist keep their page size and fan-out
+    #[command(after_help = "Examples:\n  weft volume set weft://server/show --copies 3")]
+    Set(VolumeSettingsArgs),
+    /// Remove a volume and all its history, for good
+    #[command(after_help = "Examples:\n  weft volume rm weft://server/show --yes")]
+    Rm {
+        /// The volume: weft://HOST/VOLUME
+        target: OsString,
+        /// Really remove it: nothing of it can be brought back
+        #[arg(long)]
+        yes: bool,
+        /// Who we are.
+        #[command(flatten)]
+        identity: IdentityArgs,
+    },
+}
+
+/// A volume with settings.
+#[derive(Args, Clone, Debug)]
+pub(super) struct VolumeSettingsArgs {
+    /// The volume: weft://HOST/VOLUME
+    pub target: OsString,
+    /// Page size, a power of two from 64K to 64M [default: 1MiB]
+    #[arg(long, value_name = "SIZE", value_parser = human::parse_size_u32)]
+    pub page_size: Option<u32>,
+    /// Fan-out of the segment trees, a power of two from 2 to 256 [default: 32]
+    #[arg(long, value_name = "N")]
+    pub fan_out: Option<u32>,
+    /// Providers that hold each page object and each node [default: 1]
+    #[arg(long, value_name = "N")]
+    pub copies: Option<u8>,
+    /// How it is printed.
+    #[command(flatten)]
+    pub format: Format,
+    /// Who we are.
+    #[command(flatten)]
+    pub identity: IdentityArgs,
+}
+
+/// A command about a whole cluster.
+#[derive(Args, Clone, Debug)]
+pub(super) struct ClusterArgs {
+    /// The cluster: weft://HOST, or a path in a mount
+    #[arg(value_hint = ValueHint::AnyPath)]
+    pub target: OsString,
+    /// How it is printed.
+    #[command(flatten)]
+    pub format: Format,
+    /// Who we are.
+    #[command(flatten)]
+    pub identity: IdentityArgs,
+}
+
+/// `weft status`.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "Examples:\n  weft status weft://server\n  weft status /mnt/show --json")]
+pub(super) struct StatusArgs {
+    /// What about.
+    #[command(flatten)]
+    pub cluster: ClusterArgs,
+}
+
+/// `weft log`.
+#[derive(Args, Clone, Debug)]
+#[command(
+    after_help = "Examples:\n  weft log /mnt/show                   every change of the volume, newest first\n  weft log shots/frame.0042.exr        the versions of one file, also after it was deleted\n  weft log shots --limit 100 --json"
+)]
+pub(super) struct LogArgs {
+    /// A file or directory: a path in a mount, or weft://HOST/VOLUME/PATH
+    #[arg(value_hint = ValueHint::AnyPath)]
+    pub target: OsString,
+    /// Show at most so many, the newest; 0 for all
+    #[arg(long, short = 'n', value_name = "N", default_value_t = 50)]
+    pub limit: usize,
+    /// How it is printed.
+    #[command(flatten)]
+    pub format: Format,
+    /// Who we are.
+    #[command(flatten)]
+    pub identity: IdentityArgs,
+}
+
+/// `weft diff`.
+#[derive(Args, Clone, Debug)]
+#[command(
+    after_help = "Examples:\n  weft diff /mnt/show 10 25                     files that differ\n  weft diff shots/frame.0042.exr 10 25          byte ranges of one file that differ\n  weft diff shots first-run @2026-11-22T10:15:00Z\n\nA version is a number, a tag, or @TIME."
+)]
+pub(super) struct DiffArgs {
+    /// A file or directory: a path in a mount, or weft://HOST/VOLUME/PATH
+    #[arg(value_hint = ValueHint::AnyPath)]
+    pub target: OsString,
+    /// One version
+    #[arg(value_name = "N")]
+    pub from: VersionSpec,
+    /// The other version
+    #[arg(value_name = "M")]
+    pub to: VersionSpec,
+    /// How it is printed.
+    #[command(flatten)]
+    pub format: Format,
+    /// Who we are.
+    #[command(flatten)]
+    pub identity: IdentityArgs,
+}
+
+/// `weft restore`.
+#[derive(Args, Clone, Debug)]
+#[command(
+    after_help = "Examples:\n  weft restore shots/frame.0042.exr --to 17\n  weft restore shots --to first-run --dry-run\n  weft restore shots --to @2026-11-22T10:15:00Z --keep-new\n\nNothing is lost: what was there before the restore is a version like any other. Content is shared, not copied."
+)]
+pub(super) struct RestoreArgs {
+    /// A file or directory, which may be deleted by now: a path in a mount, or weft://HOST/VOLUME/PATH
+    #[arg(value_hint = ValueHint::AnyPath)]
+    pub target: OsString,
+    /// The version: a number, a tag, or @TIME
+    #[arg(long, value_name = "VERSION")]
+    pub to: VersionSpec,
+    /// Leave alone what was not there at that version (otherwise a directory becomes exactly what it was)
+    #[arg(long)]
+    pub keep_new: bool,
+    /// Only say what would be done
+    #[arg(long)]
+    pub dry_run: bool,
+    /// How it is printed.
+    #[command(flatten)]
+    pub format: Format,
+    /// Who we are.
+    #[command(flatten)]
+    pub identity: IdentityArgs,
+}
+
+/// `weft tag`.
+#[derive(Clone, Debug, Subcommand)]
+pub(super) enum TagCommand {
+    /// Name a version; a name that is taken moves
+    #[command(
+        after_help = "Examples:\n  weft tag add /mnt/show first-run              the newest version\n  weft tag add /mnt/show before-lunch --at @2026-11-22T12:00:00Z\n\nThen /mnt/show/.versions/first-run is the tree as it was."
+    )]
+    Add {
+        /// The volume: a path in a mount, or weft://HOST/VOLUME
+        #[arg(value_hint = ValueHint::AnyPath)]
+        target: OsString,
+        /// The name: 1 to 64 of a-z A-Z 0-9 . _ -, not only digits
+        name: String,
+        /// The version: a number, a tag, or @TIME [default: the newest]
+        #[arg(long, value_name = "VERSION")]
+        at: Option<VersionSpec>,
+        /// Who we are.
+        #[command(flatten)]
+        identity: IdentityArgs,
+    },
+    /// Forget a name; the version stays
+    #[command(after_help = "Examples:\n  weft tag rm /mnt/show first-run")]
+    Rm {
+        /// The volume: a path in a mount, or weft://HOST/VOLUME
+        #[arg(value_hint = ValueHint::AnyPath)]
+        target: OsString,
+        /// The name
+        name: String,
+        /// Who we are.
+        #[command(flatten)]
+        identity: IdentityArgs,
+    },
+    /// List the names
+    #[command(after_help = "Examples:\n  weft tag list /mnt/show --json")]
+    List(ClusterArgs),
+}

@@ -1,0 +1,1 @@
+//! The servers of `weft mount --local`, in this process: the only file here that names them.

@@ -1,0 +1,214 @@
+//! A volume as the tools see it: look-ups by path, listings page by page, history, all over the two client traits. Works on
+//! any [`Namespace`], so that the commands are tested without servers.
+
+use super::error::CliError;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::sync::Arc;
+use weft_common::client::{BlobStore, ClientError, Namespace};
+use weft_common::id::{InodeNumber, ROOT_INODE, VolumeVersion};
+use weft_common::limits::ENTRIES_PER_ANSWER_MAX;
+use weft_common::name::FileName;
+use weft_common::wire::{At, Attributes, Author, Change, ChangeRecord, ChangeReply, DirectoryEntry, ErrorKind, HistoryState};
+use weft_common::wire::{NamespaceAnswer, Query, Tag};
+
+const PAGE: u32 = ENTRIES_PER_ANSWER_MAX as u32;
+
+/// An open volume.
+#[derive(Clone, Debug)]
+pub(super) struct Volume {
+    /// Its names.
+    pub names: Arc<dyn Namespace>,
+    /// Its bytes.
+    pub blobs: Arc<dyn BlobStore>,
+    /// Who the tools act as.
+    pub author: Author,
+}
+
+/// Components of a path for a message: `/shots/frame.exr`.
+#[must_use]
+pub(super) fn show_path(path: &[FileName]) -> String {
+    let names: Vec<_> = path.iter().map(|name| String::from_utf8_lossy(name.as_bytes()).into_owned()).collect();
+    format!("/{}", names.join("/"))
+}
+
+fn show_at(at: At) -> String {
+    match at {
+        At::Head => "the newest version".into(),
+        At::Version(version) => format!("version {}", version.0),
+    }
+}
+
+impl Volume {
+    /// The newest version.
+    ///
+    /// # Errors
+    /// [`CliError`].
+    pub(super) async fn latest(&self) -> Result<VolumeVersion, CliError> {
+        match self.names.query(At::Head, Query::Latest).await? {
+            NamespaceAnswer::Version(version) => Ok(version),
+            _ => Err(CliError::UnexpectedAnswer("latest")),
+        }
+    }
+
+    /// One inode.
+    ///
+    /// # Errors
+    /// [`CliError`].
+    pub(super) async fn attributes(&self, at: At, inode: InodeNumber) -> Result<Attributes, CliError> {
+        match self.names.query(at, Query::Attributes(inode)).await? {
+            NamespaceAnswer::Attributes(attributes) => Ok(attributes),
+            _ => Err(CliError::UnexpectedAnswer("attributes")),
+        }
+    }
+
+    /// One name of a directory; `None` if it is not there.
+    ///
+    /// # Errors
+    /// [`CliError`].
+    pub(super) async fn entry(&self, at: At, parent: InodeNumber, name: &FileName) -> Result<Option<Attributes>, CliError> {
+        match self.names.query(at, Query::LookUp { parent, name: name.clone() }).await {
+            Ok(NamespaceAnswer::Attributes(attributes)) => Ok(Some(attributes)),
+            Ok(_) => Err(CliError::UnexpectedAnswer("look_up")),
+            Err(error) if is_absent(&error) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// What a path names.
+    ///
+    /// # Errors
+    /// [`CliError::NoSuchPath`] if it names nothing at that version.
+    pub(super) async fn walk(&self, at: At, path: &[FileName]) -> Result<Attributes, CliError> {
+        self.find(at, path).await?.ok_or_else(|| CliError::NoSuchPath { path: show_path(path), at: show_at(at) })
+    }
+
+    /// What a path names, if anything.
+    ///
+    /// # Errors
+    /// [`CliError`].
+    pub(super) async fn find(&self, at: At, path: &[FileName]) -> Result<Option<Attributes>, CliError> {
+        let mut here = self.attributes(at, ROOT_INODE).await?;
+        for name in path {
+            match self.entry(at, here.inode, name).await? {
+                Some(next) => here = next,
+                None => return Ok(None),
+            }
+        }
+        Ok(Some(here))
+    }
+
+    /// All entries of a directory, in order of names.
+    ///
+    /// # Errors
+    /// [`CliError`].
+    pub(super) async fn entries(&self, at: At, directory: InodeNumber) -> Result<Vec<DirectoryEntry>, CliError> {
+        let mut all: Vec<DirectoryEntry> = Vec::new();
+        loop {
+            let after = all.last().map(|entry| entry.name.clone());
+            match self.names.query(at, Query::ReadDirectory { directory, after, limit: PAGE }).await? {
+                NamespaceAnswer::Entries { entries, more } => {
+                    let done = !more || entries.is_empty();
+                    all.extend(entries);
+                    if done {
+                        return Ok(all);
+                    }
+                }
+                _ => return Err(CliError::UnexpectedAnswer("read_directory")),
+            }
+        }
+    }
+
+    /// One page of a directory's changes behind a version, ascending, and whether there are more.
+    ///
+    /// # Errors
+    /// [`CliError`].
+    pub(super) async fn changes(
+        &self,
+        directory: InodeNumber,
+        after: VolumeVersion,
+    ) -> Result<(Vec<ChangeRecord>, bool), CliError> {
+        match self.names.query(At::Head, Query::VersionsOf { directory, after, limit: PAGE }).await? {
+            NamespaceAnswer::Changes { changes, more } => Ok((changes, more)),
+            _ => Err(CliError::UnexpectedAnswer("versions_of")),
+        }
+    }
+
+    /// Every kept state of one name, ascending.
+    ///
+    /// # Errors
+    /// [`CliError`].
+    pub(super) async fn history(&self, parent: InodeNumber, name: &FileName) -> Result<Vec<HistoryState>, CliError> {
+        let mut all: Vec<HistoryState> = Vec::new();
+        loop {
+            let after = all.last().map_or(VolumeVersion(0), |state| state.from);
+            match self.names.query(At::Head, Query::HistoryOf { parent, name: name.clone(), after, limit: PAGE }).await? {
+                NamespaceAnswer::History { states, more } => {
+                    let done = !more || states.is_empty();
+                    all.extend(states);
+                    if done {
+                        return Ok(all);
+                    }
+                }
+                _ => return Err(CliError::UnexpectedAnswer("history_of")),
+            }
+        }
+    }
+
+    /// All tags.
+    ///
+    /// # Errors
+    /// [`CliError`].
+    pub(super) async fn tags(&self) -> Result<Vec<Tag>, CliError> {
+        match self.names.query(At::Head, Query::Tags).await? {
+            NamespaceAnswer::Tags(tags) => Ok(tags),
+            _ => Err(CliError::UnexpectedAnswer("tags")),
+        }
+    }
+
+    /// Changes the namespace.
+    ///
+    /// # Errors
+    /// [`CliError`].
+    pub(super) async fn change(&self, change: Change) -> Result<ChangeReply, CliError> {
+        Ok(self.names.change(&self.author, change).await?)
+    }
+}
+
+fn is_absent(error: &ClientError) -> bool {
+    matches!(error, ClientError::Service(error) if matches!(error.kind, ErrorKind::NotFound | ErrorKind::NotDirectory))
+}
+
+/// Paths of directories, asked for once each as long as nothing is renamed: walk the versions in order, and call
+/// [`Paths::forget`] at each rename.
+#[derive(Debug, Default)]
+pub(super) struct Paths(HashMap<InodeNumber, Option<String>>);
+
+impl Paths {
+    /// Where `name` in `directory` was at `version`. A directory that has no path then (it was just removed) shows as `?`.
+    pub(super) async fn of(
+        &mut self,
+        volume: &Volume,
+        version: VolumeVersion,
+        directory: InodeNumber,
+        name: &FileName,
+    ) -> String {
+        if let Entry::Vacant(place) = self.0.entry(directory) {
+            let answer = volume.names.query(At::Version(version), Query::PathOf(directory)).await;
+            place.insert(match answer {
+                Ok(NamespaceAnswer::Path(path)) => Some(show_path(&path)),
+                _ => None,
+            });
+        }
+        let name = String::from_utf8_lossy(name.as_bytes());
+        match self.0.get(&directory) {
+            Some(Some(parent)) => format!("{}/{name}", parent.trim_end_matches('/')),
+            _ => format!("?/{name}"),
+        }
+    }
+
+    /// Directories may have moved.
+    pub(super) fn forget(&mut self) {
+        self.0.clear();
+    }
+}

@@ -1,0 +1,99 @@
+//! The only place where commands print. Text is for people: aligned, short, nothing when there is nothing to say. With
+//! `--json` a command prints one JSON value instead, with every field, and nothing else on standard output.
+//!
+//! A reader that goes away (`weft log . | head`) ends the output quietly.
+
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
+use std::io::Write;
+
+/// Where a command's data goes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Output {
+    json: bool,
+}
+
+impl Output {
+    /// Text, or JSON.
+    #[must_use]
+    pub(super) fn new(json: bool) -> Self {
+        Self { json }
+    }
+
+    /// Prints `value` as JSON, or what `text` makes of it.
+    pub(super) fn data<T: Serialize + ?Sized>(self, value: &T, text: impl FnOnce(&T) -> String) {
+        if !self.json {
+            print(&text(value));
+            return;
+        }
+        match serde_json::to_string_pretty(value) {
+            Ok(json) => print(&(json + "\n")),
+            Err(error) => complain(&format!("the result cannot be shown as JSON: {error}")),
+        }
+    }
+
+    /// Tells a person what was done; with `--json` the exit status says it.
+    pub(super) fn note(self, text: &str) {
+        if !self.json {
+            print(&format!("{text}\n"));
+        }
+    }
+
+    /// A progress bar on standard error: shown on a terminal only, gone when done.
+    #[must_use]
+    pub(super) fn progress(self, what: &'static str, total: u64) -> ProgressBar {
+        if self.json {
+            return ProgressBar::hidden();
+        }
+        let bar = ProgressBar::new(total).with_message(what);
+        match ProgressStyle::with_template("{msg} [{wide_bar}] {pos}/{len} {eta}") {
+            Ok(style) => bar.with_style(style),
+            Err(_) => bar,
+        }
+    }
+}
+
+/// Prints to standard output.
+pub(super) fn print(text: &str) {
+    let mut output = std::io::stdout().lock();
+    let _ = output.write_all(text.as_bytes()).and_then(|()| output.flush());
+}
+
+/// Prints a message for a person to standard error.
+pub(super) fn complain(text: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "weft: {text}");
+}
+
+/// Columns as wide as their widest cell; the last one is not padded.
+#[must_use]
+pub(super) fn table(headers: &[&str], rows: &[Vec<String>]) -> String {
+    let mut widths: Vec<usize> = headers.iter().map(|header| header.chars().count()).collect();
+    for row in rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    let mut text = String::new();
+    let headers: Vec<String> = headers.iter().map(|&header| header.to_owned()).collect();
+    for row in std::iter::once(&headers).chain(rows) {
+        let mut line = String::new();
+        for (cell, width) in row.iter().zip(&widths) {
+            line.push_str(&format!("{cell:<width$}  "));
+        }
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_aligned() {
+        let rows = vec![vec!["1".into(), "créate".into(), "a b".into()], vec!["100".into(), "w".into(), String::new()]];
+        assert_eq!(table(&["N", "WHAT", "PATH"], &rows), "N    WHAT    PATH\n1    créate  a b\n100  w\n");
+        assert_eq!(table(&["N"], &[]), "N\n");
+    }
+}

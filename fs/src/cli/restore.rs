@@ -1,0 +1,285 @@
+//! `weft restore`: a past state becomes the present one, as new versions.
+//!
+//! A file comes back by one `Restore` (its content is shared with the old version, whatever its size). A directory is gone
+//! through name by name: what is as it was stays untouched, what is gone or different is restored, and what was not there is
+//! removed unless `--keep-new`. Files of one directory are restored several at a time.
+
+use super::args::RestoreArgs;
+use super::connect::Client;
+use super::error::CliError;
+use super::names::{Volume, show_path};
+use super::output::Output;
+use futures_util::future::BoxFuture;
+use futures_util::stream::{self, StreamExt, TryStreamExt};
+use indicatif::ProgressBar;
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use weft_common::id::{InodeNumber, ROOT_INODE, VolumeVersion};
+use weft_common::name::FileName;
+use weft_common::wire::{At, AttributeChange, Attributes, Change, FileKind};
+
+/// Files that are restored at the same time.
+const AT_ONCE: usize = 16;
+
+/// What was done, or with `--dry-run` would be.
+#[derive(Clone, Debug, Default, Serialize)]
+struct Report {
+    to: u64,
+    restored: Vec<String>,
+    removed: Vec<String>,
+    unchanged: u64,
+    dry_run: bool,
+}
+
+/// One name, now and then.
+#[derive(Clone, Debug)]
+struct Place {
+    path: Vec<FileName>,
+    /// The directory as it is now; `None` if it would have to be made first, which a dry run does not do.
+    parent: Option<InodeNumber>,
+    /// The directory in which the name was then; `None` if there was none.
+    source: Option<InodeNumber>,
+    now: Option<Attributes>,
+    then: Option<Attributes>,
+}
+
+struct Restorer<'a> {
+    volume: &'a Volume,
+    to: VolumeVersion,
+    keep_new: bool,
+    dry_run: bool,
+    bar: ProgressBar,
+    report: Mutex<Report>,
+}
+
+/// Runs `weft restore`.
+///
+/// # Errors
+/// [`CliError`].
+pub(super) async fn run(client: &Client, args: &RestoreArgs) -> Result<(), CliError> {
+    let output = Output::new(args.format.json);
+    let (volume, path) = client.open_path(&args.target, &args.identity).await?;
+    let to = args.to.resolve(&volume).await?;
+    let bar = output.progress("restoring", 1);
+    let report = Mutex::new(Report { to: to.0, dry_run: args.dry_run, ..Report::default() });
+    let restorer = Restorer { volume: &volume, to, keep_new: args.keep_new, dry_run: args.dry_run, bar, report };
+    restorer.run(&path).await?;
+    restorer.bar.finish_and_clear();
+    let report = restorer.report.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    output.data(&report, text);
+    Ok(())
+}
+
+impl Restorer<'_> {
+    async fn run(&self, path: &[FileName]) -> Result<(), CliError> {
+        let then = At::Version(self.to);
+        let Some((_, parents)) = path.split_last() else {
+            return self.directory(path.to_vec(), Some(ROOT_INODE), Some(ROOT_INODE)).await;
+        };
+        let source = self.volume.find(then, parents).await?.map(|directory| directory.inode);
+        let old = self.volume.find(then, path).await?;
+        let now = self.volume.find(At::Head, path).await?;
+        if old.is_none() && now.is_none() {
+            return Err(CliError::NoSuchPath { path: show_path(path), at: format!("version {} or now", self.to.0) });
+        }
+        if old.is_none() && self.keep_new {
+            return Err(CliError::NoSuchPath { path: show_path(path), at: format!("version {}", self.to.0) });
+        }
+        let parent = self.ancestors(parents).await?;
+        self.place(Place { path: path.to_vec(), parent, source, now, then: old }).await
+    }
+
+    /// The directory at `path` as it is now, made again where it is gone.
+    async fn ancestors(&self, path: &[FileName]) -> Result<Option<InodeNumber>, CliError> {
+        let (mut now, mut source) = (Some(ROOT_INODE), Some(ROOT_INODE));
+        for (depth, name) in path.iter().enumerate() {
+            let then = self.entry_then(source, name).await?;
+            let here = self.entry_now(now, name).await?;
+            source = then.as_ref().map(|directory| directory.inode);
+            now = match here {
+                Some(here) if here.kind == FileKind::Directory => Some(here.inode),
+                Some(_) => {
+                    let problem = "something else than a directory stands in the way; rename it first";
+                    return Err(CliError::WrongKind { path: show_path(&path[..=depth]), problem });
+                }
+                None => {
+                    let place = Place { path: path[..=depth].to_vec(), parent: now, source: None, now: None, then: None };
+                    let old_parent =
+                        self.volume.find(At::Version(self.to), &path[..depth]).await?.map(|directory| directory.inode);
+                    self.bring_back(&Place { source: old_parent, ..place }).await?.map(|made| made.inode)
+                }
+            };
+        }
+        Ok(now)
+    }
+
+    async fn entry_now(&self, parent: Option<InodeNumber>, name: &FileName) -> Result<Option<Attributes>, CliError> {
+        match parent {
+            Some(parent) => self.volume.entry(At::Head, parent, name).await,
+            None => Ok(None),
+        }
+    }
+
+    async fn entry_then(&self, parent: Option<InodeNumber>, name: &FileName) -> Result<Option<Attributes>, CliError> {
+        match parent {
+            Some(parent) => self.volume.entry(At::Version(self.to), parent, name).await,
+            None => Ok(None),
+        }
+    }
+
+    /// Makes one name what it was.
+    fn place(&self, place: Place) -> BoxFuture<'_, Result<(), CliError>> {
+        Box::pin(async move {
+            self.bar.inc(1);
+            let is_directory = |side: &Option<Attributes>| side.as_ref().is_some_and(|side| side.kind == FileKind::Directory);
+            match (&place.then, &place.now) {
+                (None, None) => Ok(()),
+                (None, Some(_)) if self.keep_new => Ok(()),
+                (None, Some(now)) => self.remove(&place, now.clone()).await,
+                (Some(then), Some(now)) if is_directory(&place.then) && is_directory(&place.now) => {
+                    self.directory_attributes(then, now).await?;
+                    self.directory(place.path, Some(now.inode), Some(then.inode)).await
+                }
+                (Some(then), Some(now)) if is_as_it_was(then, now) => {
+                    self.report(|report| report.unchanged += 1);
+                    Ok(())
+                }
+                (Some(then), _) => {
+                    if let Some(now) =
+                        place.now.clone().filter(|now| is_directory(&place.then) || now.kind == FileKind::Directory)
+                    {
+                        self.remove(&place, now).await?;
+                    }
+                    let made = self.bring_back(&place).await?;
+                    match then.kind {
+                        FileKind::Directory => self.directory(place.path, made.map(|made| made.inode), Some(then.inode)).await,
+                        _ => Ok(()),
+                    }
+                }
+            }
+        })
+    }
+
+    /// Makes the entries of a directory what they were: files side by side, sub-directories one after the other.
+    fn directory(
+        &self,
+        path: Vec<FileName>,
+        now: Option<InodeNumber>,
+        then: Option<InodeNumber>,
+    ) -> BoxFuture<'_, Result<(), CliError>> {
+        Box::pin(async move {
+            let mut names: BTreeMap<FileName, (Option<Attributes>, Option<Attributes>)> = BTreeMap::new();
+            if let Some(directory) = now {
+                for entry in self.volume.entries(At::Head, directory).await? {
+                    names.entry(entry.name).or_default().0 = Some(entry.attributes);
+                }
+            }
+            if let Some(directory) = then {
+                for entry in self.volume.entries(At::Version(self.to), directory).await? {
+                    names.entry(entry.name).or_default().1 = Some(entry.attributes);
+                }
+            }
+            self.bar.inc_length(names.len() as u64);
+            let place = |(name, (old, new))| {
+                let path = path.iter().cloned().chain([name]).collect();
+                Place { path, parent: now, source: then, now: old, then: new }
+            };
+            let is_directory = |side: &Option<Attributes>| side.as_ref().is_some_and(|side| side.kind == FileKind::Directory);
+            let all = names.into_iter().map(place);
+            let (directories, files): (Vec<_>, Vec<_>) =
+                all.partition(|place| is_directory(&place.now) || is_directory(&place.then));
+            stream::iter(files).map(|place| self.place(place)).buffer_unordered(AT_ONCE).try_collect::<()>().await?;
+            for place in directories {
+                self.place(place).await?;
+            }
+            Ok(())
+        })
+    }
+
+    async fn directory_attributes(&self, then: &Attributes, now: &Attributes) -> Result<(), CliError> {
+        if (then.mode, then.uid, then.gid) == (now.mode, now.uid, now.gid) || self.dry_run {
+            return Ok(());
+        }
+        let set =
+            AttributeChange { mode: Some(then.mode), uid: Some(then.uid), gid: Some(then.gid), ..AttributeChange::default() };
+        self.volume.change(Change::SetAttributes { inode: now.inode, set }).await.map(drop)
+    }
+
+    /// One `Restore`. `None` in a dry run.
+    async fn bring_back(&self, place: &Place) -> Result<Option<Attributes>, CliError> {
+        self.report(|report| report.restored.push(show_path(&place.path)));
+        let (Some(parent), Some(source), Some(name)) = (place.parent, place.source, place.path.last()) else {
+            return Ok(None);
+        };
+        if self.dry_run {
+            return Ok(None);
+        }
+        let change = Change::Restore { parent, name: name.clone(), source, to: self.to };
+        Ok(self.volume.change(change).await?.attributes)
+    }
+
+    /// Removes a name; of a directory first what is in it.
+    fn remove<'a>(&'a self, place: &'a Place, now: Attributes) -> BoxFuture<'a, Result<(), CliError>> {
+        Box::pin(async move {
+            let (Some(parent), Some(name)) = (place.parent, place.path.last()) else { return Ok(()) };
+            if now.kind == FileKind::Directory {
+                for entry in self.volume.entries(At::Head, now.inode).await? {
+                    let path = place.path.iter().cloned().chain([entry.name]).collect();
+                    let below = Place { path, parent: Some(now.inode), source: None, now: None, then: None };
+                    self.remove(&below, entry.attributes).await?;
+                }
+            }
+            self.report(|report| report.removed.push(show_path(&place.path)));
+            if self.dry_run {
+                return Ok(());
+            }
+            let name = name.clone();
+            let change = match now.kind {
+                FileKind::Directory => Change::RemoveDirectory { parent, name },
+                _ => Change::Unlink { parent, name },
+            };
+            self.volume.change(change).await.map(drop)
+        })
+    }
+
+    fn report(&self, change: impl FnOnce(&mut Report)) {
+        change(&mut self.report.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
+    }
+}
+
+/// Whether a file or the like is what it was: the same bytes, mode, owner and time.
+fn is_as_it_was(then: &Attributes, now: &Attributes) -> bool {
+    let content = |side: &Attributes| side.tree.map(|tree| (tree.size, tree.root_id(), tree.geometry));
+    let rest = |side: &Attributes| (side.kind, side.mode, side.uid, side.gid, side.modified, side.rdev);
+    let same_link = then.kind != FileKind::Symlink || then.inode == now.inode;
+    content(then) == content(now) && rest(then) == rest(now) && same_link
+}
+
+fn text(report: &Report) -> String {
+    let mut text = String::new();
+    let would = if report.dry_run { "would be " } else { "" };
+    if report.dry_run {
+        report.restored.iter().for_each(|path| text.push_str(&format!("restore {path}\n")));
+        report.removed.iter().for_each(|path| text.push_str(&format!("remove  {path}\n")));
+    }
+    let (restored, removed) = (report.restored.len(), report.removed.len());
+    let Report { to, unchanged, .. } = report;
+    text + &format!("{restored} {would}restored to version {to}, {removed} {would}removed, {unchanged} are as they were\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_report_reads_well() {
+        let report = Report { to: 7, restored: vec!["/a".into()], removed: vec![], unchanged: 3, dry_run: false };
+        assert_eq!(text(&report), "1 restored to version 7, 0 removed, 3 are as they were\n");
+        let dry = Report { dry_run: true, removed: vec!["/b".into()], ..report };
+        assert_eq!(
+            text(&dry),
+            "restore /a\nremove  /b\n1 would be restored to version 7, 1 would be removed, 3 are as they were\n"
+        );
+    }
+}
