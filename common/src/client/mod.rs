@@ -36,6 +36,8 @@ mod replicas;
 mod retry;
 mod session;
 mod sync;
+#[cfg(test)]
+mod tests;
 mod volume;
 mod walk;
 mod watch;
