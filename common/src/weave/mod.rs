@@ -10,6 +10,8 @@ mod descriptor;
 mod log;
 pub(crate) mod ranges;
 mod slot;
+#[cfg(test)]
+mod testing;
 mod touch;
 pub mod types;
 mod walk;

@@ -1,0 +1,62 @@
+//! The random histories of the normal test run.
+
+use super::faults::Builder;
+use super::history::{History, Seen};
+
+/// Histories in one run, and steps in each: short ones find the same bugs as long ones, and say more about them.
+const HISTORIES: u64 = 100_000;
+const STEPS: usize = 18;
+
+/// What must have happened, each at least once in a hundred histories.
+const SOMETIMES: [&str; 17] = [
+    "append in flight behind unpublished",
+    "built without reading",
+    "clone",
+    "compaction behind other updates",
+    "compaction refused",
+    "cut",
+    "difference between blobs",
+    "half-finished build",
+    "hole reference",
+    "page of several fragments",
+    "punched hole",
+    "reference into another blob",
+    "reference into flight",
+    "several extents",
+    "shortened reference",
+    "tree gets lower",
+    "tree grows by two levels",
+];
+
+fn run(seeds: impl Iterator<Item = u64>, steps: usize) -> Seen {
+    let mut seen = Seen::new();
+    for seed in seeds {
+        let mut history = History::new(seed, Builder::Weaver);
+        if let Err(violation) = history.run(steps) {
+            panic!("seed {seed}, {steps} steps: {violation:?}");
+        }
+        for (what, count) in history.seen {
+            *seen.entry(what).or_default() += count;
+        }
+    }
+    seen
+}
+
+#[test]
+fn every_history_is_woven_as_defined_and_reads_as_the_model() {
+    let workers = std::thread::available_parallelism().map_or(2, |count| count.get() as u64).min(8);
+    let seen: Vec<Seen> = std::thread::scope(|scope| {
+        let spawn = |worker| scope.spawn(move || run((0..HISTORIES).skip(worker as usize).step_by(workers as usize), STEPS));
+        let running: Vec<_> = (0..workers).map(spawn).collect();
+        running.into_iter().map(|worker| worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
+    });
+    for what in SOMETIMES {
+        let count: u64 = seen.iter().filter_map(|seen| seen.get(what)).sum();
+        assert!(count >= HISTORIES / 100, "`{what}` happened {count} times in {HISTORIES} histories");
+    }
+}
+
+#[test]
+fn long_histories_hold_too() {
+    run(1_000_000..1_000_040, 150);
+}

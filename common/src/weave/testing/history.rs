@@ -1,0 +1,347 @@
+//! A cluster reduced to what weaving needs: logs, published versions, stored nodes. Steps are random, every step is checked.
+
+use super::checks::{Violation, check_diff, check_next_data, check_reach, check_read};
+use super::definition::{BlobLog, Definition};
+use super::faults::Builder;
+use super::model::FileModel;
+use super::operations::Operations;
+use super::random::Random;
+use crate::id::{BlobId, BlobVersion, NodeId, VolumeId};
+use crate::weave::{
+    Geometry, LogEntry, Node, Operation, Tree, Walk, WalkError, Weaver, assign, decode_node, encode_node, touches_since, tree_of,
+};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+/// How often things happened that a good set of histories must contain.
+pub(super) type Seen = BTreeMap<&'static str, u64>;
+
+pub(super) type Nodes = HashMap<NodeId, Node>;
+
+const VOLUME: VolumeId = VolumeId(9);
+const BLOBS_MAX: usize = 4;
+const IN_FLIGHT_MAX: usize = 5;
+
+#[derive(Debug)]
+pub(super) struct History {
+    random: Random,
+    pub(super) geometry: Geometry,
+    operations: Operations,
+    builder: Builder,
+    logs: Vec<BlobLog>,
+    /// Of each blob, each version from 0 on.
+    models: Vec<Vec<FileModel>>,
+    published: Vec<u64>,
+    /// Assigned versions whose nodes are not all stored.
+    unfinished: BTreeSet<(usize, u64)>,
+    pub(super) nodes: Nodes,
+    /// Nodes from which everything reachable is known to exist.
+    reached: HashSet<NodeId>,
+    pub(super) seen: Seen,
+}
+
+impl History {
+    pub(super) fn new(seed: u64, builder: Builder) -> Self {
+        let mut random = Random(seed);
+        // Small fan-outs make high trees of few pages; the large ones are expensive for the brute-force definitions.
+        let fan_out = match random.below(100) {
+            0 => 256,
+            1..4 => 32,
+            4..14 => 8,
+            14..44 => 4,
+            _ => 2,
+        };
+        let page_size = if random.chance(80) { 1 << 16 } else { 1 << 20 };
+        let geometry = Geometry::new(page_size, fan_out).unwrap();
+        let mut history = Self {
+            random,
+            geometry,
+            operations: Operations::new(geometry),
+            builder,
+            logs: Vec::new(),
+            models: Vec::new(),
+            published: Vec::new(),
+            unfinished: BTreeSet::new(),
+            nodes: Nodes::new(),
+            reached: HashSet::new(),
+            seen: Seen::new(),
+        };
+        history.add_blob(None, FileModel::default());
+        history
+    }
+
+    /// Takes `steps` random steps, then finishes and checks every version.
+    pub(super) fn run(&mut self, steps: usize) -> Result<(), Violation> {
+        for _ in 0..steps {
+            match self.random.below(100) {
+                0..45 => self.assign_any()?,
+                45..85 => self.build_any()?,
+                85..90 => self.clone_any(),
+                90..94 => self.build_again()?,
+                _ => self.read_any()?,
+            }
+        }
+        while !self.unfinished.is_empty() {
+            self.build_any()?;
+        }
+        for blob in 0..self.logs.len() {
+            for version in 0..=self.published[blob] {
+                self.check_version(blob, version)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn note(&mut self, what: &'static str, happened: bool) {
+        *self.seen.entry(what).or_default() += u64::from(happened);
+    }
+
+    fn add_blob(&mut self, origin: Option<(usize, u64)>, model: FileModel) {
+        let id = BlobId { volume: VOLUME, number: 11 + self.logs.len() as u64 };
+        self.logs.push(BlobLog { id, origin, entries: Vec::new() });
+        self.models.push(vec![model]);
+        self.published.push(0);
+    }
+
+    pub(super) fn tree(&self, blob: usize, version: u64) -> Tree {
+        let log = &self.logs[blob];
+        match (version.checked_sub(1), log.origin) {
+            (Some(place), _) => tree_of(log.id, self.geometry, &log.entries[place as usize]),
+            (None, None) => Tree::empty(log.id, self.geometry),
+            (None, Some((origin, version))) => Tree { blob: log.id, version: BlobVersion(0), ..self.tree(origin, version) },
+        }
+    }
+
+    fn clone_any(&mut self) {
+        if self.logs.len() < BLOBS_MAX {
+            let blob = self.random.below(self.logs.len() as u64) as usize;
+            let version = self.random.between(0, self.published[blob]);
+            self.add_blob(Some((blob, version)), self.models[blob][version as usize].clone());
+            self.note("clone", version > 0);
+        }
+    }
+
+    fn assign_any(&mut self) -> Result<(), Violation> {
+        if self.unfinished.len() >= IN_FLIGHT_MAX {
+            return Ok(());
+        }
+        let blob = self.random.below(self.logs.len() as u64) as usize;
+        if self.random.chance(8) {
+            return self.compact(blob);
+        }
+        let size = self.models[blob].last().unwrap().size;
+        let operation = self.operations.any(&mut self.random, size);
+        self.assign(blob, operation)
+    }
+
+    /// A compaction must be refused if it would change a byte; whether it is refused too often shows in what is seen.
+    fn compact(&mut self, blob: usize) -> Result<(), Violation> {
+        let read_at = self.random.between(0, self.published[blob]);
+        let update = self.operations.compaction(&mut self.random, self.models[blob][read_at as usize].size);
+        let since = &self.logs[blob].entries[read_at as usize..];
+        let refused = touches_since(since, &update, self.geometry) && self.builder != Builder::CompactingAnyway;
+        let overtaken = !since.is_empty();
+        self.note("compaction refused", refused);
+        if refused || update.data.is_empty() {
+            return Ok(());
+        }
+        let page_size = u64::from(self.geometry.page_size());
+        let (then, now) = (&self.models[blob][read_at as usize], self.models[blob].last().unwrap());
+        for extent in &update.data {
+            let page = extent.offset / page_size;
+            if then.page(page, page_size) != now.page(page, page_size) {
+                return Err(Violation::Content(format!("a compaction of page {page} read at v{read_at} brings old bytes back")));
+            }
+        }
+        self.note("compaction behind other updates", overtaken);
+        self.assign(blob, Operation::Compact { read_at: BlobVersion(read_at), update })
+    }
+
+    fn assign(&mut self, blob: usize, operation: Operation) -> Result<(), Violation> {
+        let version = self.models[blob].len() as u64 - 1;
+        let mut model = self.models[blob][version as usize].clone();
+        let entry = assign(self.geometry, BlobVersion(version), model.size, operation.clone())
+            .map_err(|error| Violation::SizeChain(format!("{error} for {operation:?}")))?;
+        let height_before = self.logs[blob].entries.last().map_or(1, |entry| entry.height);
+        self.note("tree grows by two levels", entry.height >= height_before + 2);
+        self.note("tree gets lower", entry.height < height_before);
+        self.note(
+            "append in flight behind unpublished",
+            version > self.published[blob] && matches!(operation, Operation::Append(_)),
+        );
+        self.note("cut", entry.update.cut_to.is_some());
+        self.note("punched hole", !entry.update.holes.is_empty());
+        self.note("several extents", entry.update.data.len() > 1);
+        model.apply(&operation);
+        if entry.size != model.size || !covers_least(self.geometry, &entry) {
+            return Err(Violation::SizeChain(format!("size {} for {}, height {}", entry.size, model.size, entry.height)));
+        }
+        self.models[blob].push(model);
+        self.logs[blob].entries.push(entry);
+        self.unfinished.insert((blob, version + 1));
+        Ok(())
+    }
+
+    fn build_any(&mut self) -> Result<(), Violation> {
+        let unfinished: Vec<_> = self.unfinished.iter().copied().collect();
+        if unfinished.is_empty() {
+            return Ok(());
+        }
+        let (blob, version) = *self.random.pick(&unfinished);
+        let mut nodes = self.build(blob, version)?;
+        if self.random.chance(25) {
+            // The writer died on the way; or it is late, and somebody else finishes first.
+            nodes.truncate(self.random.below(nodes.len() as u64) as usize);
+            self.note("half-finished build", true);
+            return self.store(nodes);
+        }
+        self.store(nodes)?;
+        self.unfinished.remove(&(blob, version));
+        while self.published[blob] + 1 < self.models[blob].len() as u64
+            && !self.unfinished.contains(&(blob, self.published[blob] + 1))
+        {
+            self.published[blob] += 1;
+            self.check_version(blob, self.published[blob])?;
+        }
+        Ok(())
+    }
+
+    /// A published version built once more by somebody who does not know.
+    fn build_again(&mut self) -> Result<(), Violation> {
+        let blob = self.random.below(self.logs.len() as u64) as usize;
+        if self.published[blob] == 0 {
+            return Ok(());
+        }
+        let version = self.random.between(1, self.published[blob]);
+        let nodes = self.build(blob, version)?;
+        self.store(nodes)
+    }
+
+    fn build(&mut self, blob: usize, version: u64) -> Result<Vec<(NodeId, Node)>, Violation> {
+        let base = self.random.between(0, self.published[blob].min(version - 1));
+        if let Builder::Definition(fault) = self.builder {
+            let definition = Definition { logs: &self.logs, geometry: self.geometry, fault };
+            return Ok(definition.nodes(blob, version));
+        }
+        let ticket = &self.logs[blob].entries[base as usize..version as usize];
+        let (mut entry, mut in_flight) = (ticket[ticket.len() - 1].clone(), ticket[..ticket.len() - 1].to_vec());
+        self.builder.spoil(&mut entry, &mut in_flight, &self.models[blob]);
+        let base_tree = self.tree(blob, base);
+        let woven = self.weave(&base_tree, &in_flight, &entry)?;
+        self.note_nodes(&woven, base, &in_flight);
+        if self.builder == Builder::Weaver {
+            let definition = Definition { logs: &self.logs, geometry: self.geometry, fault: None };
+            check_definition(&woven, definition.nodes(blob, version))?;
+        }
+        Ok(woven)
+    }
+
+    fn weave(&mut self, base: &Tree, in_flight: &[LogEntry], entry: &LogEntry) -> Result<Vec<(NodeId, Node)>, Violation> {
+        let weaver = Weaver::new(base, in_flight, entry).map_err(|error| Violation::Walk(error.to_string()))?;
+        self.note("built without reading", weaver.missing().is_empty() && base.root.is_some());
+        let levels = base.root.map_or(0, |root| usize::from(root.level));
+        let (woven, rounds) = drive(weaver, &self.nodes)?;
+        if rounds > levels {
+            return Err(Violation::Walk(format!("{rounds} round trips for a base of {levels} levels")));
+        }
+        Ok(woven)
+    }
+
+    fn note_nodes(&mut self, woven: &[(NodeId, Node)], base: u64, in_flight: &[LogEntry]) {
+        for (id, node) in woven {
+            match node {
+                Node::Inner(children) => {
+                    for child in children.iter().flatten() {
+                        self.note("shortened reference", child.level + 1 < id.level);
+                        self.note(
+                            "reference into flight",
+                            child.version.0 > base && child.version < id.version && !in_flight.is_empty(),
+                        );
+                        self.note("reference into another blob", child.blob != id.blob.number);
+                    }
+                    self.note("hole reference", children.contains(&None));
+                }
+                Node::Leaf(pages) => {
+                    self.note("page of several fragments", pages.iter().any(|page| page.fragments.len() > 1));
+                }
+            }
+        }
+    }
+
+    fn store(&mut self, nodes: Vec<(NodeId, Node)>) -> Result<(), Violation> {
+        for (id, node) in nodes {
+            if self.random.chance(3) {
+                let bytes = encode_node(&id, &node).map_err(|error| Violation::Codec(error.to_string()))?;
+                let back = decode_node(&id, &bytes).map_err(|error| Violation::Codec(error.to_string()))?;
+                if back != node {
+                    return Err(Violation::Codec(format!("{id} is {node:?} before and {back:?} after")));
+                }
+            }
+            if let Some(stored) = self.nodes.get(&id)
+                && *stored != node
+            {
+                return Err(Violation::Unstable(format!("{id} is stored as {stored:?}, and built again as {node:?}")));
+            }
+            self.nodes.insert(id, node);
+        }
+        Ok(())
+    }
+
+    fn check_version(&mut self, blob: usize, version: u64) -> Result<(), Violation> {
+        let tree = self.tree(blob, version);
+        check_reach(&tree, &self.nodes, &mut self.reached)?;
+        check_read(&tree, &self.models[blob][version as usize], 0..u64::MAX, &self.nodes)
+    }
+
+    /// Reads of a part, searches for data, and differences between any two versions.
+    fn read_any(&mut self) -> Result<(), Violation> {
+        let version_of = |random: &mut Random| {
+            let blob = random.below(self.logs.len() as u64) as usize;
+            (blob, random.between(0, self.published[blob]))
+        };
+        let (one, other) = (version_of(&mut self.random), version_of(&mut self.random));
+        let (tree, model) = (self.tree(one.0, one.1), &self.models[one.0][one.1 as usize]);
+        let ends = [self.random.below(model.size + 9), self.random.below((model.size + 9).min(5 << 20))];
+        check_read(&tree, model, ends[0].min(ends[1])..ends[0].max(ends[1]), &self.nodes)?;
+        for offset in ends {
+            check_next_data(&tree, model, offset, &self.nodes)?;
+        }
+        let other_model = &self.models[other.0][other.1 as usize];
+        check_diff((&tree, model), (&self.tree(other.0, other.1), other_model), &self.nodes)?;
+        self.note("difference between blobs", one.0 != other.0);
+        Ok(())
+    }
+}
+
+/// Supplies a walk from `nodes`; also tells how many rounds it took.
+pub(super) fn drive<W: Walk>(mut walk: W, nodes: &Nodes) -> Result<(W::Output, usize), Violation> {
+    let mut rounds = 0;
+    loop {
+        let missing = walk.missing();
+        if missing.is_empty() {
+            let output = walk.finish().map_err(|error: WalkError| Violation::Walk(error.to_string()))?;
+            return Ok((output, rounds));
+        }
+        rounds += 1;
+        // Against the order, since none is promised.
+        for id in missing.iter().rev() {
+            let node = nodes.get(id).ok_or_else(|| Violation::Unreachable(format!("{id} is missing")))?;
+            walk.supply(id, node).map_err(|error| Violation::Walk(error.to_string()))?;
+        }
+    }
+}
+
+fn check_definition(woven: &[(NodeId, Node)], defined: Vec<(NodeId, Node)>) -> Result<(), Violation> {
+    let (mut woven, mut defined): (Vec<_>, Vec<_>) = (woven.iter().collect(), defined.iter().collect());
+    woven.sort_unstable_by_key(|(id, _)| *id);
+    defined.sort_unstable_by_key(|(id, _)| *id);
+    if woven == defined {
+        return Ok(());
+    }
+    Err(Violation::Definition(format!("woven {woven:#?}\ndefined {defined:#?}")))
+}
+
+fn covers_least(geometry: Geometry, entry: &LogEntry) -> bool {
+    let pages = geometry.pages(entry.size).max(1);
+    let covers = |height: u8| geometry.slot_pages(height) >= pages;
+    entry.height >= 1 && covers(entry.height) && (entry.height == 1 || !covers(entry.height - 1))
+}
