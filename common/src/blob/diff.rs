@@ -130,7 +130,7 @@ impl Walk for ChangedRanges {
         let (shorter, longer) = self.sizes;
         let page_size = u64::from(self.geometry.page_size());
         let bytes = |pages: std::ops::Range<u64>| pages.start.saturating_mul(page_size)..pages.end.saturating_mul(page_size);
-        let changed = Ranges::union(self.changed.into_iter().map(bytes).chain([shorter..longer]));
+        let changed = Ranges::union(self.changed.into_iter().map(bytes).chain(std::iter::once(shorter..longer)));
         let cut = changed.iter().map(|range| ByteRange::new(range.start, range.end.min(longer)));
         Ok(cut.filter(|range| !range.is_empty()).collect())
     }

@@ -3,7 +3,7 @@
 //! It goes down from the root through the slots of T_v, and beside it through the base tree, always at the same slot. A child is,
 //! in this order: its own node, the newest entry in flight that touches it, what the base says. A base node is asked for only if
 //! something of it will be seen: where entries in flight or the update itself have overwritten everything, or where the base has
-//! no pages, no round trip is made. A sequential writer of whole leaves reads nothing.
+//! no pages, no round trip is made. A sequential writer of whole leaves reads only inner nodes, which it wrote itself just before.
 
 use crate::id::{BlobId, BlobVersion, NodeId};
 use crate::weave::ranges::Ranges;
@@ -197,4 +197,94 @@ pub fn crowded_pages(woven: &[(NodeId, Node)], geometry: Geometry) -> Vec<u64> {
     }
     crowded.sort_unstable();
     crowded
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::checksum::Digest;
+    use crate::id::{GroupId, PageObjectId, SessionId, VolumeId};
+    use crate::weave::{DataExtent, Operation, PageObject, Update, assign, tree_of};
+
+    const PAGE: u32 = 1 << 16;
+
+    fn pages(range: std::ops::Range<u64>) -> Operation {
+        let mut update = Update::default();
+        for (place, page) in range.enumerate() {
+            let id = PageObjectId { session: SessionId(1), sequence: page };
+            update.objects.push(PageObject { id, length: PAGE, digest: Digest(0), group: GroupId(0) });
+            let offset = page * u64::from(PAGE);
+            update.data.push(DataExtent { offset, length: PAGE, object: place as u32, object_offset: 0 });
+        }
+        Operation::Write(update)
+    }
+
+    fn empty() -> Tree {
+        Tree::empty(BlobId { volume: VolumeId(1), number: 2 }, Geometry::new(PAGE, 4).unwrap())
+    }
+
+    fn log(operations: Vec<Operation>) -> Vec<LogEntry> {
+        let mut entries: Vec<LogEntry> = Vec::new();
+        for operation in operations {
+            let (version, size) = entries.last().map_or((BlobVersion(0), 0), |entry| (entry.version, entry.size));
+            entries.push(assign(empty().geometry, version, size, operation).unwrap());
+        }
+        entries
+    }
+
+    #[test]
+    fn a_writer_of_whole_leaves_reads_only_the_way_to_its_place() {
+        let log = log((0..16).map(|leaf| pages(leaf * 4..leaf * 4 + 4)).collect());
+        for (place, entry) in log.iter().enumerate() {
+            let base = place.checked_sub(1).map_or(empty(), |before| tree_of(empty().blob, empty().geometry, &log[before]));
+            let weaver = Weaver::new(&base, &[], entry).unwrap();
+            let levels: Vec<_> = weaver.missing().iter().map(|id| id.level).collect();
+            // Never a leaf, and where a subtree begins not even its root.
+            assert!(levels.iter().all(|level| *level > 1), "version {}: {levels:?}", entry.version);
+            assert_eq!(levels.is_empty(), [1, 2, 5].contains(&entry.version.0), "version {}: {levels:?}", entry.version);
+        }
+    }
+
+    #[test]
+    fn a_gap_before_the_version_is_refused() {
+        let log = log(vec![pages(0..1), pages(1..2), pages(2..3)]);
+        assert!(matches!(Weaver::new(&empty(), &log[..1], &log[2]), Err(WalkError::Gap { .. })));
+        assert!(matches!(Weaver::new(&empty(), &log[1..2], &log[2]), Err(WalkError::Gap { .. })));
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused_and_the_walk_goes_on() {
+        let log = log(vec![pages(0..2), pages(1..2)]);
+        let base = tree_of(empty().blob, empty().geometry, &log[0]);
+        let root = base.root_id().unwrap();
+        let mut weaver = Weaver::new(&base, &[], &log[1]).unwrap();
+        assert_eq!(weaver.missing(), [root]);
+        let leaf = |fan_out| Node::Leaf(vec![PageDescriptor::default(); fan_out]);
+        assert!(matches!(weaver.supply(&root, &leaf(8)), Err(WalkError::Malformed { .. })));
+        assert!(matches!(weaver.supply(&root, &Node::Inner(vec![None; 4])), Err(WalkError::Malformed { .. })));
+        let other = NodeId { index: 1, ..root };
+        assert_eq!(weaver.supply(&other, &leaf(4)), Err(WalkError::NotAsked(other)));
+        assert_eq!(weaver.missing(), [root]);
+        weaver.supply(&root, &leaf(4)).unwrap();
+        assert_eq!(weaver.finish().unwrap().len(), 1);
+        assert_eq!(Weaver::new(&base, &[], &log[1]).unwrap().finish(), Err(WalkError::Incomplete(1)));
+    }
+
+    #[test]
+    fn crowded_pages_are_named() {
+        let id = |index| NodeId { blob: empty().blob, version: BlobVersion(1), level: 1, index };
+        let mut crowded = PageDescriptor::default();
+        for i in 0..17 {
+            let object = PageObject {
+                id: PageObjectId { session: SessionId(1), sequence: i },
+                length: 1,
+                digest: Digest(0),
+                group: GroupId(0),
+            };
+            crowded.overlay(crate::weave::Fragment { page_offset: i as u32, length: 1, object, object_offset: 0 });
+        }
+        let leaf = |last| Node::Leaf(vec![PageDescriptor::default(), PageDescriptor::default(), PageDescriptor::default(), last]);
+        let woven = [(id(5), leaf(crowded.clone())), (id(2), leaf(crowded)), (id(3), leaf(PageDescriptor::default()))];
+        assert_eq!(crowded_pages(&woven, empty().geometry), [11, 23]);
+    }
 }

@@ -88,7 +88,9 @@ enum StoredRef {
 /// [`NodeError::TooLarge`] for a leaf with tens of thousands of fragments.
 pub fn encode_node(id: &NodeId, node: &Node) -> Result<Vec<u8>, NodeError> {
     let stored = match node {
-        Node::Leaf(pages) => store_leaf(pages),
+        Node::Leaf(pages) => {
+            store_leaf(pages).ok_or(NodeError::Malformed { node: *id, detail: "fragments overlap or are not in order" })?
+        }
         Node::Inner(children) => StoredNode::Inner(children.iter().map(|child| store_ref(id, *child)).collect()),
     };
     let unwritable = |_| NodeError::Malformed { node: *id, detail: "it cannot be written" };
@@ -138,7 +140,7 @@ fn checksum(id: &NodeId, content: &[u8]) -> u64 {
     crc64(&bytes)
 }
 
-fn store_leaf(pages: &[PageDescriptor]) -> StoredNode {
+fn store_leaf(pages: &[PageDescriptor]) -> Option<StoredNode> {
     let mut objects = Vec::new();
     let mut places = HashMap::new();
     let mut store_page = |page: &PageDescriptor| {
@@ -148,14 +150,14 @@ fn store_leaf(pages: &[PageDescriptor]) -> StoredNode {
                 objects.push(fragment.object);
                 objects.len() as u32 - 1
             });
-            let gap = fragment.page_offset - end;
+            let gap = fragment.page_offset.checked_sub(end)?;
             end = fragment.page_end();
-            StoredFragment { gap, length: fragment.length, object, object_offset: fragment.object_offset }
+            Some(StoredFragment { gap, length: fragment.length, object, object_offset: fragment.object_offset })
         };
         page.fragments.iter().map(store).collect()
     };
-    let pages = pages.iter().map(&mut store_page).collect();
-    StoredNode::Leaf { objects, pages }
+    let pages = pages.iter().map(&mut store_page).collect::<Option<_>>()?;
+    Some(StoredNode::Leaf { objects, pages })
 }
 
 fn load_leaf(objects: &[PageObject], pages: Vec<Vec<StoredFragment>>) -> Result<Node, &'static str> {
@@ -218,4 +220,139 @@ fn load_ref(id: &NodeId, stored: StoredRef) -> Result<Option<NodeRef>, &'static 
 fn check_fan_out(count: usize) -> Result<(), &'static str> {
     let sane = count.is_power_of_two() && (FAN_OUT_MIN as usize..=FAN_OUT_MAX as usize).contains(&count);
     if sane { Ok(()) } else { Err("its fan-out is no power of two from 2 to 256") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::checksum::Digest;
+    use crate::id::{BlobId, GroupId, PageObjectId, SessionId, VolumeId};
+    use proptest::prelude::*;
+
+    fn id(version: u64, level: u8, index: u64) -> NodeId {
+        let blob = BlobId { volume: VolumeId(2), number: 7 };
+        NodeId { blob, version: BlobVersion(version), level, index }
+    }
+
+    fn fragment(page_offset: u32, length: u32, sequence: u64, object_offset: u32) -> Fragment {
+        let id = PageObjectId { session: SessionId(5), sequence };
+        let object = PageObject { id, length: 1 << 16, digest: Digest(0x0102_0304_0506_0708), group: GroupId(3) };
+        Fragment { page_offset, length, object, object_offset }
+    }
+
+    fn leaf() -> Node {
+        let fragments = vec![fragment(0, 100, 9, 4), fragment(100, 5, 10, 0), fragment(200, 1, 9, 700)];
+        Node::Leaf(vec![PageDescriptor { fragments }, PageDescriptor::default()])
+    }
+
+    fn inner() -> Node {
+        let child = |blob, version, level| Some(NodeRef { blob, version: BlobVersion(version), level });
+        Node::Inner(vec![child(7, 40, 1), None, child(7, 300, 2), child(6, 2, 2)])
+    }
+
+    fn hex(bytes: &[u8]) -> String {
+        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    #[test]
+    fn bytes_are_as_they_always_were() {
+        // format | leaf | 2 objects: session, sequence, length, digest, group | 2 pages: gap, length, object, object offset | checksum
+        let expected = "01 | 00 02 05 09 808004 888e98a8c0e0808101 03 05 0a 808004 888e98a8c0e0808101 03 \
+            02 03 00 64 00 04 00 05 01 00 5f 01 00 bc05 00 | 1fbaca3379736513";
+        assert_eq!(hex(&encode_node(&id(300, 1, 0), &leaf()).unwrap()), expected.replace([' ', '|'], ""));
+        // format | inner | 4 children: shortened by its age and level, hole, near by its age, far in full | checksum
+        let expected = "01 | 01 04 02 8402 01 00 01 00 03 06 02 02 | e0fb150ef58577cc";
+        assert_eq!(hex(&encode_node(&id(300, 3, 0), &inner()).unwrap()), expected.replace([' ', '|'], ""));
+    }
+
+    #[test]
+    fn a_node_comes_back_under_its_own_id_only() {
+        for (level, node) in [(1, leaf()), (3, inner())] {
+            let bytes = encode_node(&id(300, level, 0), &node).unwrap();
+            assert_eq!(decode_node(&id(300, level, 0), &bytes), Ok(node));
+            for other in [id(301, level, 0), id(300, level + 1, 0), id(300, level, 1)] {
+                assert_eq!(decode_node(&other, &bytes), Err(NodeError::Checksum(other)));
+            }
+        }
+    }
+
+    #[test]
+    fn every_flipped_bit_and_every_cut_is_found() {
+        let (id, bytes) = (id(300, 3, 0), encode_node(&id(300, 3, 0), &inner()).unwrap());
+        for bit in 0..bytes.len() * 8 {
+            let mut damaged = bytes.clone();
+            damaged[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(decode_node(&id, &damaged), Err(NodeError::Checksum(id)), "bit {bit}");
+        }
+        for length in 0..bytes.len() {
+            assert_eq!(decode_node(&id, &bytes[..length]), Err(NodeError::Checksum(id)), "{length} bytes");
+        }
+    }
+
+    /// Bytes with a right checksum, as a faulty program could store them.
+    fn sealed(id: &NodeId, format: u8, stored: &StoredNode) -> Vec<u8> {
+        let mut bytes = postcard::to_extend(stored, vec![format]).unwrap();
+        bytes.extend_from_slice(&checksum(id, &bytes).to_le_bytes());
+        bytes
+    }
+
+    #[test]
+    fn nonsense_under_a_right_checksum_is_refused() {
+        let leaf_id = id(300, 1, 0);
+        let holes = |count| StoredNode::Inner((0..count).map(|_| StoredRef::Hole).collect());
+        assert_eq!(
+            decode_node(&id(9, 2, 0), &sealed(&id(9, 2, 0), 2, &holes(2))),
+            Err(NodeError::Format { node: id(9, 2, 0), format: 2 })
+        );
+        let pages = |part: StoredFragment| {
+            let objects = vec![fragment(0, 1, 1, 0).object];
+            StoredNode::Leaf { objects, pages: vec![vec![part], Vec::new()] }
+        };
+        let part = |gap, length, object, object_offset| pages(StoredFragment { gap, length, object, object_offset });
+        let near = |age| StoredNode::Inner(vec![StoredRef::Near { age }, StoredRef::Hole]);
+        let short = |level| StoredNode::Inner(vec![StoredRef::Hole, StoredRef::Shortened { age: 1, level }]);
+        let far =
+            |level| StoredNode::Inner(vec![StoredRef::Far(NodeRef { blob: 1, version: BlobVersion(1), level }), StoredRef::Hole]);
+        let nonsense = [
+            (leaf_id, holes(2)),
+            (id(9, 2, 0), part(0, 1, 0, 0)),
+            (leaf_id, part(0, 0, 0, 0)),
+            (leaf_id, part(0, 1, 1, 0)),
+            (leaf_id, part(0, 65_536, 0, 1)),
+            (leaf_id, part(u32::MAX, u32::MAX, 0, 0)),
+            (id(9, 2, 0), holes(0)),
+            (id(9, 2, 0), holes(3)),
+            (id(9, 2, 0), holes(512)),
+            (id(9, 2, 0), near(10)),
+            (id(9, 3, 0), short(1)),
+            (id(9, 3, 0), far(3)),
+            (id(9, 3, 0), far(0)),
+            (id(9, 3, 0), far(u8::MAX)),
+        ];
+        for (id, stored) in nonsense {
+            let answer = decode_node(&id, &sealed(&id, FORMAT, &stored));
+            assert!(matches!(answer, Err(NodeError::Malformed { .. })), "{answer:?}");
+        }
+    }
+
+    #[test]
+    fn a_full_leaf_and_an_inner_node_are_small() {
+        let pages = (0..32).map(|i| PageDescriptor { fragments: vec![fragment(0, 1 << 16, 100_000 + i, 0)] }).collect();
+        assert!(encode_node(&id(300, 1, 0), &Node::Leaf(pages)).unwrap().len() < 900);
+        let child = |i: u64| Some(NodeRef { blob: 7, version: BlobVersion(250 + i), level: 1 });
+        assert!(encode_node(&id(300, 2, 0), &Node::Inner((0..32).map(child).collect())).unwrap().len() < 110);
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read_without_panic(level in any::<u8>(), body in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let id = id(300, level, 0);
+            let mut bytes = vec![FORMAT];
+            bytes.extend(body);
+            bytes.extend_from_slice(&checksum(&id, &bytes).to_le_bytes());
+            if let Ok(node) = decode_node(&id, &bytes) {
+                prop_assert_eq!(decode_node(&id, &encode_node(&id, &node).unwrap()), Ok(node));
+            }
+        }
+    }
 }

@@ -204,3 +204,122 @@ fn shifted(mut update: Update, geometry: Geometry, by: u64) -> Result<Update, Up
 fn data_end(update: &Update) -> u64 {
     update.data.last().map_or(0, |extent| extent.offset + u64::from(extent.length))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::checksum::Digest;
+    use crate::id::{GroupId, PageObjectId, SessionId};
+    use crate::weave::{DataExtent, PageObject};
+
+    const PAGE: u64 = 1 << 16;
+
+    fn geometry() -> Geometry {
+        Geometry::new(PAGE as u32, 4).unwrap()
+    }
+
+    /// An update of one object of 100 bytes and extents (offset, length, object offset) of it.
+    fn update(extents: &[(u64, u32, u32)]) -> Update {
+        let id = PageObjectId { session: SessionId(1), sequence: 1 };
+        let objects = vec![PageObject { id, length: 100, digest: Digest(1), group: GroupId(1) }];
+        let data = extents.iter().map(|(offset, length, object_offset)| DataExtent {
+            offset: *offset,
+            length: *length,
+            object: 0,
+            object_offset: *object_offset,
+        });
+        Update { objects, data: data.collect(), ..Update::default() }
+    }
+
+    fn with_holes(holes: &[(u64, u64)]) -> Update {
+        Update { holes: holes.iter().map(|(start, end)| ByteRange::new(*start, *end)).collect(), ..Update::default() }
+    }
+
+    fn written(previous_size: u64, update: Update) -> LogEntry {
+        assign(geometry(), BlobVersion(4), previous_size, Operation::Write(update)).unwrap()
+    }
+
+    #[test]
+    fn what_cannot_be_is_refused_and_named() {
+        let what = "data extent";
+        let cases = [
+            (update(&[(0, 0, 0)]), UpdateError::Empty { what, place: 0 }),
+            (update(&[(0, 10, 0), (9, 1, 0)]), UpdateError::Order { what, place: 1 }),
+            (update(&[(0, 10, 91)]), UpdateError::NoSuchBytes { place: 0 }),
+            (update(&[(0, u32::MAX, u32::MAX)]), UpdateError::NoSuchBytes { place: 0 }),
+            (Update { objects: Vec::new(), ..update(&[(0, 1, 0)]) }, UpdateError::NoSuchBytes { place: 0 }),
+            (update(&[(FILE_BYTES_MAX, 1, 0)]), UpdateError::TooLong { end: FILE_BYTES_MAX + 1 }),
+            (update(&[(u64::MAX, 1, 0)]), UpdateError::TooLong { end: u64::MAX }),
+            (Update { cut_to: Some(1 << 63), ..Update::default() }, UpdateError::TooLong { end: 1 << 63 }),
+            (Update { grow_to: Some(1 << 63), ..Update::default() }, UpdateError::TooLong { end: 1 << 63 }),
+            (with_holes(&[(5, 5)]), UpdateError::Empty { what: "hole", place: 0 }),
+            (with_holes(&[(5, 9), (8, 10)]), UpdateError::Order { what: "hole", place: 1 }),
+            (with_holes(&[(5, 1 << 63)]), UpdateError::TooLong { end: 1 << 63 }),
+            (
+                with_holes(&vec![(1, 2); EXTENTS_PER_UPDATE_MAX + 1]),
+                UpdateError::TooMany { what: "holes", count: EXTENTS_PER_UPDATE_MAX + 1 },
+            ),
+        ];
+        for (update, error) in cases {
+            assert_eq!(validate(&update, geometry()), Err(error), "{update:?}");
+        }
+        for length in [0, PAGE as u32 + 1] {
+            let mut update = update(&[(0, 1, 0)]);
+            update.objects[0].length = length;
+            assert_eq!(
+                validate(&update, geometry()),
+                Err(UpdateError::ObjectLength { object: 0, length, page_size: PAGE as u32 })
+            );
+        }
+    }
+
+    #[test]
+    fn sizes_follow_from_cut_data_and_growth_in_that_order() {
+        let operation = |cut_to, data: &[_], grow_to| Update { cut_to, grow_to, ..update(data) };
+        for (update, size) in [
+            (operation(None, &[], None), 1000),
+            (operation(Some(10), &[], None), 10),
+            (operation(Some(2000), &[], None), 1000),
+            (operation(Some(10), &[(50, 5, 0)], None), 55),
+            (operation(Some(10), &[(50, 5, 0)], Some(40)), 55),
+            (operation(Some(10), &[(50, 5, 0)], Some(70)), 70),
+            (operation(None, &[(998, 5, 0)], None), 1003),
+        ] {
+            assert_eq!(written(1000, update.clone()).size, size, "{update:?}");
+        }
+        assert_eq!(written(0, operation(None, &[], Some(4 * PAGE + 1))).height, 2);
+        assert_eq!(written(0, Update::default()).version, BlobVersion(5));
+    }
+
+    #[test]
+    fn an_append_starts_where_the_file_ended() {
+        let append =
+            |previous_size| assign(geometry(), BlobVersion(0), previous_size, Operation::Append(update(&[(0, 3, 0), (7, 2, 3)])));
+        let entry = append(1000).unwrap();
+        assert_eq!(entry.update.data.iter().map(|extent| extent.offset).collect::<Vec<_>>(), [1000, 1007]);
+        assert_eq!(entry.size, 1009);
+        assert_eq!(append(FILE_BYTES_MAX - 8), Err(UpdateError::TooLong { end: FILE_BYTES_MAX + 1 }));
+    }
+
+    #[test]
+    fn a_compaction_does_not_change_the_size() {
+        let compact = |update| assign(geometry(), BlobVersion(4), 50, Operation::Compact { read_at: BlobVersion(2), update });
+        assert_eq!(compact(Update { cut_to: Some(0), grow_to: Some(99), ..update(&[(0, 50, 0)]) }).unwrap().size, 50);
+        assert_eq!(compact(update(&[(0, 51, 0)])), Err(UpdateError::CompactionGrows { end: 51, size: 50 }));
+    }
+
+    #[test]
+    fn nothing_is_cut_where_nothing_is() {
+        assert_eq!(written(1000, Update { cut_to: Some(1000), ..Update::default() }).update.cut_to, None);
+        let holes = |previous_size, update| written(previous_size, update).update.holes;
+        let end = 2 * PAGE;
+        let size = PAGE + 7;
+        assert_eq!(holes(size, with_holes(&[(5, 9), (PAGE, size)])), [ByteRange::new(5, 9), ByteRange::new(PAGE, end)]);
+        assert_eq!(holes(size, with_holes(&[(5, u64::MAX)])), [ByteRange::new(5, end)]);
+        assert_eq!(holes(size, with_holes(&[(size, size + 9)])), []);
+        assert_eq!(
+            holes(size, Update { cut_to: Some(8), ..with_holes(&[(5, 6), (7, 9), (PAGE, size)]) }),
+            [ByteRange::new(5, 6), ByteRange::new(7, 8)]
+        );
+    }
+}

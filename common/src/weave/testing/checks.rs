@@ -99,7 +99,7 @@ pub(super) fn check_diff(old: (&Tree, &FileModel), new: (&Tree, &FileModel), nod
     let longer = old.1.size.max(new.1.size);
     let differing = pages.into_iter().filter(|page| old.1.page(*page, page_size) != new.1.page(*page, page_size));
     let bytes = differing.map(|page| page * page_size..((page + 1) * page_size).min(longer));
-    let expected: Vec<_> = Ranges::union(bytes.chain([old.1.size.min(new.1.size)..longer])).iter().collect();
+    let expected: Vec<_> = Ranges::union(bytes.chain(std::iter::once(old.1.size.min(new.1.size)..longer))).iter().collect();
     let found: Vec<_> = found.iter().map(|range| range.start..range.end).collect();
     if found == expected { Ok(()) } else { Err(Violation::Content(format!("difference {found:?}, expected {expected:?}"))) }
 }

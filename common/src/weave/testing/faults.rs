@@ -23,7 +23,7 @@ pub(super) enum Builder {
     Definition(Option<Fault>),
     /// The weaver on entries whose cut ends where the file ended.
     FiniteCut,
-    /// The weaver without the oldest entry in flight: as if the base were one version newer than it is.
+    /// The weaver, for which the oldest entry in flight touches nothing.
     MissingInFlight,
     /// The weaver, for which an entry in flight that changes nothing but the size does not touch its root. The content is right
     /// all the same; only who weaves from another base gets other nodes.

@@ -7,6 +7,7 @@
 mod checks;
 mod definition;
 mod exhaustive;
+mod extents;
 mod faults;
 mod histories;
 mod history;
