@@ -3,6 +3,7 @@
 mod cost;
 mod errors;
 mod golden;
+mod intervals;
 mod model;
 mod random;
 mod semantics;
