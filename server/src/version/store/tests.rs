@@ -38,7 +38,7 @@ fn all(kv: &dyn Kv, from: &[u8], to: &[u8], order: Order) -> Vec<(Vec<u8>, Vec<u
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 32, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn it_equals_the_table_in_memory(steps in proptest::collection::vec(step(), 1..60), from in key(), to in key()) {
