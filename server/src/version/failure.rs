@@ -6,7 +6,7 @@ use weft_common::wire::{ErrorKind, ServiceError};
 
 /// See the module.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Failure {
+pub enum Failure {
     /// A refusal: state is as it was, the error goes to the asker.
     #[error(transparent)]
     Service(#[from] ServiceError),
@@ -27,7 +27,7 @@ impl From<NamespaceError> for Failure {
 impl Failure {
     /// A refusal.
     #[must_use]
-    pub(crate) fn refuse(kind: ErrorKind, message: impl Into<String>) -> Self {
+    pub fn refuse(kind: ErrorKind, message: impl Into<String>) -> Self {
         Self::Service(ServiceError::new(kind, message))
     }
 
@@ -35,7 +35,7 @@ impl Failure {
     ///
     /// # Errors
     /// [`KvError`] is fatal.
-    pub(crate) fn split<T>(result: Result<T, Self>) -> Result<Result<T, ServiceError>, KvError> {
+    pub fn split<T>(result: Result<T, Self>) -> Result<Result<T, ServiceError>, KvError> {
         match result {
             Ok(value) => Ok(Ok(value)),
             Err(Self::Service(error)) => Ok(Err(error)),

@@ -12,6 +12,12 @@ pub mod store;
 
 mod blobs;
 pub mod failure;
+mod service;
 mod sessions;
 pub mod table;
 mod volumes;
+
+#[cfg(test)]
+mod tests;
+
+pub use service::{Manager, ManagerError, ManagerOptions};

@@ -9,7 +9,7 @@ use weft_common::id::{BlobId, BlobVersion, SessionId, VolumeId};
 use weft_common::wire::{decode, encode};
 
 /// Format of every record below. A build that changes one raises it and reads the older form too.
-pub(crate) const RECORD_FORMAT: u8 = 1;
+pub const RECORD_FORMAT: u8 = 1;
 
 const META: u8 = 0x80;
 const VOLUMES: u8 = 0x81;
@@ -22,72 +22,72 @@ const TICKETS: u8 = 0x87;
 const PUBLISHED: u8 = 0x88;
 
 /// The counters and the clock.
-pub(crate) fn meta() -> Vec<u8> {
+pub fn meta() -> Vec<u8> {
     vec![META]
 }
 
 /// A volume's record.
-pub(crate) fn volume(id: VolumeId) -> Vec<u8> {
+pub fn volume(id: VolumeId) -> Vec<u8> {
     [&[VOLUMES][..], &id.0.to_be_bytes()].concat()
 }
 
 /// The id of the volume of that name.
-pub(crate) fn volume_name(name: &str) -> Vec<u8> {
+pub fn volume_name(name: &str) -> Vec<u8> {
     [&[VOLUME_NAMES][..], name.as_bytes()].concat()
 }
 
 /// All names of volumes: `from..to`.
-pub(crate) fn volume_names() -> (Vec<u8>, Vec<u8>) {
+pub fn volume_names() -> (Vec<u8>, Vec<u8>) {
     (vec![VOLUME_NAMES], vec![VOLUME_NAMES + 1])
 }
 
 /// A session's record.
-pub(crate) fn session(id: SessionId) -> Vec<u8> {
+pub fn session(id: SessionId) -> Vec<u8> {
     [&[SESSIONS][..], &id.0.to_be_bytes()].concat()
 }
 
 /// All sessions: `from..to`.
-pub(crate) fn sessions() -> (Vec<u8>, Vec<u8>) {
+pub fn sessions() -> (Vec<u8>, Vec<u8>) {
     (vec![SESSIONS], vec![SESSIONS + 1])
 }
 
 /// The remembered answer to a session's change.
-pub(crate) fn reply(id: SessionId, sequence: u64) -> Vec<u8> {
+pub fn reply(id: SessionId, sequence: u64) -> Vec<u8> {
     [&[REPLIES][..], &id.0.to_be_bytes(), &sequence.to_be_bytes()].concat()
 }
 
 /// The end of a session's remembered answers.
-pub(crate) fn replies_end(id: SessionId) -> Vec<u8> {
+pub fn replies_end(id: SessionId) -> Vec<u8> {
     successor([&[REPLIES][..], &id.0.to_be_bytes()].concat())
 }
 
 /// A blob's record.
-pub(crate) fn blob(id: BlobId) -> Vec<u8> {
+pub fn blob(id: BlobId) -> Vec<u8> {
     of_blob(BLOBS, id)
 }
 
 /// A blob version's log entry.
-pub(crate) fn entry(id: BlobId, version: BlobVersion) -> Vec<u8> {
+pub fn entry(id: BlobId, version: BlobVersion) -> Vec<u8> {
     of_version(ENTRIES, id, version)
 }
 
 /// A ticket that is not published yet.
-pub(crate) fn ticket(id: BlobId, version: BlobVersion) -> Vec<u8> {
+pub fn ticket(id: BlobId, version: BlobVersion) -> Vec<u8> {
     of_version(TICKETS, id, version)
 }
 
 /// All tickets of all blobs: `from..to`.
-pub(crate) fn tickets() -> (Vec<u8>, Vec<u8>) {
+pub fn tickets() -> (Vec<u8>, Vec<u8>) {
     (vec![TICKETS], vec![TICKETS + 1])
 }
 
 /// What a blob version became when it was published.
-pub(crate) fn published(id: BlobId, version: BlobVersion) -> Vec<u8> {
+pub fn published(id: BlobId, version: BlobVersion) -> Vec<u8> {
     of_version(PUBLISHED, id, version)
 }
 
 /// Blob and version of a key that [`ticket`] made; `None` for any other.
-pub(crate) fn parse_ticket(key: &[u8]) -> Option<(BlobId, BlobVersion)> {
+pub fn parse_ticket(key: &[u8]) -> Option<(BlobId, BlobVersion)> {
     let (volume, rest) = key.strip_prefix(&[TICKETS])?.split_first_chunk()?;
     let (number, rest) = rest.split_first_chunk()?;
     let (version, rest) = rest.split_first_chunk()?;
@@ -96,7 +96,7 @@ pub(crate) fn parse_ticket(key: &[u8]) -> Option<(BlobId, BlobVersion)> {
 }
 
 /// Every range of keys that belongs to the blobs of a volume.
-pub(crate) fn blobs_of_volume(id: VolumeId) -> impl Iterator<Item = (Vec<u8>, Vec<u8>)> {
+pub fn blobs_of_volume(id: VolumeId) -> impl Iterator<Item = (Vec<u8>, Vec<u8>)> {
     [BLOBS, ENTRIES, TICKETS, PUBLISHED].into_iter().map(move |table| {
         let from = [&[table][..], &id.0.to_be_bytes()].concat();
         (from.clone(), successor(from))
@@ -126,7 +126,7 @@ fn successor(mut prefix: Vec<u8>) -> Vec<u8> {
 ///
 /// # Errors
 /// [`KvError`] is fatal.
-pub(crate) fn put<T: Serialize>(kv: &mut dyn Kv, key: &[u8], value: &T) -> Result<(), KvError> {
+pub fn put<T: Serialize>(kv: &mut dyn Kv, key: &[u8], value: &T) -> Result<(), KvError> {
     let body = encode(value).map_err(|error| KvError(error.to_string()))?;
     kv.put(key, &[&[RECORD_FORMAT][..], &body].concat())
 }
@@ -135,7 +135,7 @@ pub(crate) fn put<T: Serialize>(kv: &mut dyn Kv, key: &[u8], value: &T) -> Resul
 ///
 /// # Errors
 /// [`KvError`] is fatal; a record that cannot be read is one.
-pub(crate) fn get<T: DeserializeOwned>(kv: &dyn Kv, key: &[u8]) -> Result<Option<T>, KvError> {
+pub fn get<T: DeserializeOwned>(kv: &dyn Kv, key: &[u8]) -> Result<Option<T>, KvError> {
     kv.get(key)?.map(|bytes| parse(key, &bytes)).transpose()
 }
 
@@ -143,7 +143,7 @@ pub(crate) fn get<T: DeserializeOwned>(kv: &dyn Kv, key: &[u8]) -> Result<Option
 ///
 /// # Errors
 /// [`KvError`] when the bytes are no such record.
-pub(crate) fn parse<T: DeserializeOwned>(key: &[u8], bytes: &[u8]) -> Result<T, KvError> {
+pub fn parse<T: DeserializeOwned>(key: &[u8], bytes: &[u8]) -> Result<T, KvError> {
     let of = |reason: String| KvError(format!("record {} {reason}", key.escape_ascii()));
     match bytes.split_first() {
         Some((&RECORD_FORMAT, body)) => decode(body).map_err(|error| of(error.to_string())),
@@ -156,7 +156,7 @@ pub(crate) fn parse<T: DeserializeOwned>(key: &[u8], bytes: &[u8]) -> Result<T, 
 ///
 /// # Errors
 /// [`KvError`] is fatal.
-pub(crate) fn collect<T: DeserializeOwned>(kv: &dyn Kv, from: &[u8], to: &[u8]) -> Result<Vec<(Vec<u8>, T)>, KvError> {
+pub fn collect<T: DeserializeOwned>(kv: &dyn Kv, from: &[u8], to: &[u8]) -> Result<Vec<(Vec<u8>, T)>, KvError> {
     let (mut found, mut failed) = (Vec::new(), None);
     kv.scan(from, to, Order::Ascending, &mut |key, value| match parse(key, value) {
         Ok(record) => {
@@ -175,7 +175,7 @@ pub(crate) fn collect<T: DeserializeOwned>(kv: &dyn Kv, from: &[u8], to: &[u8]) 
 ///
 /// # Errors
 /// [`KvError`] is fatal.
-pub(crate) fn clear(kv: &mut dyn Kv, from: &[u8], to: &[u8]) -> Result<(), KvError> {
+pub fn clear(kv: &mut dyn Kv, from: &[u8], to: &[u8]) -> Result<(), KvError> {
     let mut keys = Vec::new();
     kv.scan(from, to, Order::Ascending, &mut |key, _| {
         keys.push(key.to_vec());

@@ -1,0 +1,140 @@
+//! The log thread: gathers what waits, makes it durable at once, hands it to the state thread.
+
+use super::Status;
+use super::state_thread::StateJob;
+use crate::version::command::Command;
+use crate::version::journal::{LogError, ReplicatedLog};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender};
+use tokio::sync::{OwnedSemaphorePermit, oneshot, watch};
+use weft_common::id::RequestId;
+use weft_common::limits::COMMANDS_PER_COMMIT_MAX;
+use weft_common::wire::{ErrorKind, Reply, ServiceError};
+
+/// A command on its way.
+#[derive(Debug)]
+pub(super) struct Proposal {
+    /// Follows the request through the logs.
+    pub(super) request: RequestId,
+    /// What is to be done.
+    pub(super) command: Command,
+    /// Its encoding; empty once it is in the log.
+    pub(super) bytes: Vec<u8>,
+    /// Whether a commit waits until it is published.
+    pub(super) wait: bool,
+    /// Whom to tell; nobody, for the manager's own.
+    pub(super) answer: Option<oneshot::Sender<Result<Reply, ServiceError>>>,
+    /// Its part of the memory for waiting commands.
+    pub(super) _permit: Option<OwnedSemaphorePermit>,
+}
+
+impl Proposal {
+    /// Answers its proposer, who may have gone away.
+    pub(super) fn answer(self, result: Result<Reply, ServiceError>) {
+        if let Some(answer) = self.answer {
+            let _ = answer.send(result);
+        }
+    }
+}
+
+/// What the log thread is asked to do.
+#[derive(Debug)]
+pub(super) enum LogJob {
+    /// Make it durable, then have it applied.
+    Propose(Box<Proposal>),
+    /// Finish what waits and end.
+    Stop,
+}
+
+/// What the log thread shares with the rest.
+pub(super) struct LogThreadParts {
+    pub(super) jobs: Receiver<LogJob>,
+    pub(super) state: SyncSender<StateJob>,
+    /// The last command that the table on disk has; the log may forget those up to it.
+    pub(super) checkpointed: Arc<AtomicU64>,
+    pub(super) status: Arc<watch::Sender<Status>>,
+}
+
+pub(super) struct LogThread {
+    log: Box<dyn ReplicatedLog>,
+    parts: LogThreadParts,
+    dropped_below: u64,
+}
+
+impl LogThread {
+    pub(super) fn new(log: Box<dyn ReplicatedLog>, parts: LogThreadParts) -> Self {
+        Self { log, parts, dropped_below: 0 }
+    }
+
+    pub(super) fn spawn(mut self) -> std::io::Result<()> {
+        std::thread::Builder::new().name("weft-log".into()).spawn(move || self.run()).map(drop)
+    }
+
+    fn run(&mut self) {
+        while let Ok(job) = self.parts.jobs.recv() {
+            let (batch, stop) = self.gather(job);
+            let alive = batch.is_empty() || self.commit(batch);
+            if stop && alive {
+                // Fails only if the state thread has ended already.
+                let _ = self.parts.state.send(StateJob::Stop);
+            }
+            if stop || !alive {
+                return;
+            }
+            self.drop_old();
+        }
+    }
+
+    /// The job, and those that wait behind it. The second value: whether to stop after them.
+    fn gather(&self, first: LogJob) -> (Vec<Proposal>, bool) {
+        let mut batch = Vec::new();
+        let mut next = Some(first);
+        while let Some(job) = next {
+            match job {
+                LogJob::Propose(proposal) => batch.push(*proposal),
+                LogJob::Stop => return (batch, true),
+            }
+            next = if batch.len() < COMMANDS_PER_COMMIT_MAX { self.parts.jobs.try_recv().ok() } else { None };
+        }
+        (batch, false)
+    }
+
+    /// Makes a batch durable and hands it on. Whether the log goes on.
+    fn commit(&mut self, mut batch: Vec<Proposal>) -> bool {
+        let commands: Vec<_> = batch.iter_mut().map(|proposal| std::mem::take(&mut proposal.bytes)).collect();
+        match self.log.append(&commands) {
+            Ok(first) => self.parts.state.send(StateJob::Batch { first, proposals: batch }).is_ok(),
+            Err(error @ LogError::Full { .. }) => {
+                tracing::error!(%error, commands = batch.len(), "commands were refused");
+                refuse(batch, &ServiceError::new(ErrorKind::NoSpace, error.to_string()));
+                true
+            }
+            Err(error) => {
+                tracing::error!(%error, "the version manager stops");
+                let reason = Status::Failed(error.to_string().into());
+                self.parts.status.send_replace(reason);
+                let message = format!("{error}; the change may or may not be there after a restart");
+                refuse(batch, &ServiceError::new(ErrorKind::Unavailable, message));
+                false
+            }
+        }
+    }
+
+    fn drop_old(&mut self) {
+        let below = self.parts.checkpointed.load(Ordering::Acquire) + 1;
+        if below <= self.dropped_below {
+            return;
+        }
+        self.dropped_below = below;
+        if let Err(error) = self.log.truncate_before(below) {
+            tracing::warn!(%error, "old segments of the version log stay until the next checkpoint");
+        }
+    }
+}
+
+fn refuse(batch: Vec<Proposal>, error: &ServiceError) {
+    for proposal in batch {
+        proposal.answer(Err(error.clone()));
+    }
+}

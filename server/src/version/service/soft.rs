@@ -1,0 +1,170 @@
+//! What may be forgotten: leases of sessions and tickets, and who waits for what.
+
+use crate::version::core::Effect;
+use crate::version::kv::{Kv, KvError};
+use crate::version::{blobs, sessions};
+use std::collections::HashMap;
+use std::time::Instant;
+use tokio::sync::oneshot;
+use weft_common::id::{BlobId, BlobVersion, SessionId, VolumeId};
+use weft_common::limits::{LAPSED_PER_ANSWER_MAX, SESSION_LEASE, TICKET_GRACE, TICKET_LEASE, WAITERS_MAX};
+use weft_common::wire::{Reply, ServiceError};
+
+/// Where a commit's answer goes.
+pub(super) type Waiter = oneshot::Sender<Result<Reply, ServiceError>>;
+
+#[derive(Debug)]
+struct SessionLease {
+    renewed: Instant,
+    /// Its end has been proposed: it cannot be renewed any more.
+    closing: bool,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Soft {
+    sessions: HashMap<SessionId, SessionLease>,
+    /// When each ticket in flight was given, or this process started.
+    tickets: HashMap<(BlobId, BlobVersion), Instant>,
+    commits: HashMap<(BlobId, BlobVersion), Vec<Waiter>>,
+    watchers: HashMap<VolumeId, Vec<oneshot::Sender<()>>>,
+    waiters: usize,
+}
+
+impl Soft {
+    /// Gives every open session and every ticket in flight a fresh lease.
+    pub(super) fn new(kv: &dyn Kv, now: Instant) -> Result<Self, KvError> {
+        let lease = |session| (session, SessionLease { renewed: now, closing: false });
+        let sessions = sessions::list(kv)?.into_iter().map(|info| lease(info.session)).collect();
+        let mut tickets = HashMap::new();
+        blobs::waiting(kv, &mut |waiting| {
+            tickets.insert((waiting.blob, waiting.version), now);
+            true
+        })?;
+        Ok(Self { sessions, tickets, commits: HashMap::new(), watchers: HashMap::new(), waiters: 0 })
+    }
+
+    /// Keeps the leases in step with the state, and wakes watchers.
+    pub(super) fn note(&mut self, effect: &Effect, now: Instant) {
+        match *effect {
+            Effect::Assigned { blob, version } => {
+                self.tickets.insert((blob, version), now);
+            }
+            Effect::Published { blob, version, .. } => {
+                self.tickets.remove(&(blob, version));
+            }
+            Effect::Changed { volume, .. } => self.wake(volume),
+            Effect::Removed(volume) => {
+                self.tickets.retain(|(blob, _), _| blob.volume != volume);
+                self.wake(volume);
+            }
+            Effect::Opened(session) => {
+                self.sessions.insert(session, SessionLease { renewed: now, closing: false });
+            }
+            Effect::Closed(session) => {
+                self.sessions.remove(&session);
+            }
+        }
+    }
+
+    /// A sign of life. Whether the session is open and stays so.
+    pub(super) fn renew(&mut self, session: SessionId, now: Instant) -> bool {
+        match self.sessions.get_mut(&session) {
+            Some(lease) if !lease.closing => {
+                lease.renewed = now;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Sessions whose lease is over; each is told once.
+    pub(super) fn lapsed_sessions(&mut self, now: Instant) -> Vec<SessionId> {
+        let over = |lease: &SessionLease| !lease.closing && now.duration_since(lease.renewed) >= SESSION_LEASE;
+        let lapsed: Vec<_> = self.sessions.iter_mut().filter(|(_, lease)| over(lease)).collect();
+        lapsed
+            .into_iter()
+            .map(|(session, lease)| {
+                lease.closing = true;
+                *session
+            })
+            .collect()
+    }
+
+    /// The end of a session could not be proposed: it will be tried again.
+    pub(super) fn still_open(&mut self, session: SessionId) {
+        if let Some(lease) = self.sessions.get_mut(&session) {
+            lease.closing = false;
+        }
+    }
+
+    /// Tickets that helpers should finish: their lease is over, or others have been waiting behind them for [`TICKET_GRACE`].
+    pub(super) fn lapsed_tickets(&self, kv: &dyn Kv, now: Instant) -> Result<Vec<(BlobId, BlobVersion)>, KvError> {
+        let mut lapsed = Vec::new();
+        blobs::waiting(kv, &mut |waiting| {
+            let place = (waiting.blob, waiting.version);
+            let age = self.tickets.get(&place).map_or(TICKET_LEASE, |given| now.duration_since(*given));
+            if age >= if waiting.blocks_others { TICKET_GRACE } else { TICKET_LEASE } {
+                lapsed.push(place);
+            }
+            lapsed.len() < LAPSED_PER_ANSWER_MAX
+        })?;
+        Ok(lapsed)
+    }
+
+    /// Keeps a commit's answer until its version is published; gives it back as `busy` if too many wait.
+    pub(super) fn wait_for_publish(&mut self, place: (BlobId, BlobVersion), waiter: Waiter, busy: ServiceError) {
+        if self.waiters >= WAITERS_MAX {
+            // The asker may have gone away.
+            let _ = waiter.send(Err(busy));
+            return;
+        }
+        self.waiters += 1;
+        self.commits.entry(place).or_default().push(waiter);
+    }
+
+    /// Those who wait for a version.
+    pub(super) fn take_waiters(&mut self, place: (BlobId, BlobVersion)) -> Vec<Waiter> {
+        let waiters = self.commits.remove(&place).unwrap_or_default();
+        self.waiters -= waiters.len();
+        waiters
+    }
+
+    /// The versions of a volume that somebody waits for.
+    pub(super) fn waited_for_in(&self, volume: VolumeId) -> Vec<(BlobId, BlobVersion)> {
+        self.commits.keys().filter(|(blob, _)| blob.volume == volume).copied().collect()
+    }
+
+    /// Told at the next change of the volume; `None` if too many wait.
+    pub(super) fn watch(&mut self, volume: VolumeId) -> Option<oneshot::Receiver<()>> {
+        if self.waiters >= WAITERS_MAX {
+            return None;
+        }
+        let (sender, receiver) = oneshot::channel();
+        self.waiters += 1;
+        self.watchers.entry(volume).or_default().push(sender);
+        Some(receiver)
+    }
+
+    fn wake(&mut self, volume: VolumeId) {
+        for watcher in self.watchers.remove(&volume).unwrap_or_default() {
+            self.waiters -= 1;
+            // It may have gone away.
+            let _ = watcher.send(());
+        }
+    }
+
+    /// Makes room: those whose time ran out need no answer.
+    pub(super) fn forget_gone_waiters(&mut self) {
+        self.commits.retain(|_, waiters| {
+            waiters.retain(|waiter| !waiter.is_closed());
+            !waiters.is_empty()
+        });
+        self.watchers.retain(|_, watchers| {
+            watchers.retain(|watcher| !watcher.is_closed());
+            !watchers.is_empty()
+        });
+        let commits: usize = self.commits.values().map(Vec::len).sum();
+        self.waiters = commits + self.watchers.values().map(Vec::len).sum::<usize>();
+    }
+}

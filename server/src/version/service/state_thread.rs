@@ -1,0 +1,242 @@
+//! The state thread: applies durable commands, runs reads between them, keeps leases and checkpoints.
+
+use super::log_thread::{LogJob, Proposal};
+use super::soft::Soft;
+use super::{ManagerOptions, Status};
+use crate::version::blobs;
+use crate::version::command::{Action, Command};
+use crate::version::core::{Effect, StateMachine};
+use crate::version::failure::Failure;
+use crate::version::kv::KvError;
+use crate::version::store::RedbKv;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
+use std::time::{Duration, Instant, SystemTime};
+use tokio::sync::watch;
+use weft_common::id::{BlobId, BlobVersion, RequestId, SessionId};
+use weft_common::limits::CHECKPOINT_BYTES_MAX;
+use weft_common::time::Timestamp;
+use weft_common::wire::{ErrorKind, Reply, SessionRequest, encode};
+
+/// How often leases and checkpoints are looked at.
+const TICK: Duration = Duration::from_millis(250);
+
+/// What the state thread is asked to do.
+pub(super) enum StateJob {
+    /// Durable commands, the first of which has index `first`.
+    Batch { first: u64, proposals: Vec<Proposal> },
+    /// Something that needs the state.
+    Act(Box<dyn FnOnce(&mut State) + Send>),
+    /// Checkpoint and end.
+    Stop,
+}
+
+impl std::fmt::Debug for StateJob {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Batch { first, proposals } => write!(formatter, "Batch({first}, {} commands)", proposals.len()),
+            Self::Act(_) => formatter.write_str("Act"),
+            Self::Stop => formatter.write_str("Stop"),
+        }
+    }
+}
+
+/// Everything that only the state thread touches.
+pub(super) struct State {
+    pub(super) machine: StateMachine<RedbKv>,
+    pub(super) soft: Soft,
+    applied: u64,
+    checkpoint_every: Duration,
+    checkpoint_commands: u64,
+    checkpoint_begun: Instant,
+    checkpointed: Arc<AtomicU64>,
+    log: SyncSender<LogJob>,
+    ticked: Instant,
+}
+
+impl State {
+    pub(super) fn new(
+        machine: StateMachine<RedbKv>,
+        applied: u64,
+        options: &ManagerOptions,
+        checkpointed: Arc<AtomicU64>,
+        log: SyncSender<LogJob>,
+    ) -> Result<Self, KvError> {
+        let now = Instant::now();
+        let soft = Soft::new(machine.kv(), now)?;
+        let (checkpoint_every, checkpoint_commands) = (options.checkpoint_every, options.checkpoint_commands);
+        let (checkpoint_begun, ticked) = (now, now);
+        Ok(Self { machine, soft, applied, checkpoint_every, checkpoint_commands, checkpoint_begun, checkpointed, log, ticked })
+    }
+
+    fn apply(&mut self, proposal: Proposal) -> Result<(), KvError> {
+        let Proposal { request, command: Command { time, action }, wait, .. } = &proposal;
+        let (request, wait) = (*request, *wait);
+        if let Some(session) = session_of(action) {
+            self.soft.renew(session, Instant::now());
+        }
+        let outcome = self.machine.apply(&proposal.command)?;
+        tracing::trace!(%request, index = self.applied, time = time.0, refused = outcome.reply.is_err(), "applied");
+        self.follow(request, &outcome.effects)?;
+        match (&proposal.command.action, &outcome.reply) {
+            (Action::Commit { blob, version }, Err(error)) if wait && error.kind == ErrorKind::Busy => {
+                let place = (*blob, *version);
+                if let Some(answer) = proposal.answer {
+                    self.soft.wait_for_publish(place, answer, error.clone());
+                }
+            }
+            _ => proposal.answer(outcome.reply),
+        }
+        Ok(())
+    }
+
+    /// Wakes whom the effects concern.
+    fn follow(&mut self, request: RequestId, effects: &[Effect]) -> Result<(), KvError> {
+        for effect in effects {
+            match effect {
+                Effect::Published { blob, version, became } => {
+                    tracing::debug!(%request, %blob, %version, became = became.map(|version| version.0), "published");
+                    self.answer_waiters((*blob, *version))?;
+                }
+                Effect::Removed(volume) => {
+                    for place in self.soft.waited_for_in(*volume) {
+                        self.answer_waiters(place)?;
+                    }
+                }
+                Effect::Assigned { blob, version } => tracing::debug!(%request, %blob, %version, "ticket"),
+                Effect::Opened(session) => tracing::info!(%request, %session, "session opened"),
+                Effect::Closed(session) => tracing::info!(%request, %session, "session closed"),
+                Effect::Changed { .. } => {}
+            }
+            self.soft.note(effect, Instant::now());
+        }
+        Ok(())
+    }
+
+    fn answer_waiters(&mut self, (blob, version): (BlobId, BlobVersion)) -> Result<(), KvError> {
+        let waiters = self.soft.take_waiters((blob, version));
+        if waiters.is_empty() {
+            return Ok(());
+        }
+        let reply = Failure::split(blobs::published_reply(self.machine.kv(), blob, version))?.map(Reply::Blob);
+        for waiter in waiters {
+            // Its request may have run out of time.
+            let _ = waiter.send(reply.clone());
+        }
+        Ok(())
+    }
+
+    /// Leases, checkpoints; does nothing between two ticks.
+    fn tick(&mut self) -> Result<(), KvError> {
+        if self.ticked.elapsed() < TICK {
+            return Ok(());
+        }
+        self.ticked = Instant::now();
+        for session in self.soft.lapsed_sessions(self.ticked) {
+            self.close(session);
+        }
+        self.soft.forget_gone_waiters();
+        self.checkpoint_if_due()
+    }
+
+    fn checkpoint_if_due(&mut self) -> Result<(), KvError> {
+        let table = self.machine.kv_mut();
+        table.poll()?;
+        self.checkpointed.store(table.checkpointed(), Ordering::Release);
+        let behind = self.applied - table.checkpointed();
+        let due = behind >= self.checkpoint_commands
+            || (behind > 0 && self.checkpoint_begun.elapsed() >= self.checkpoint_every)
+            || table.pending_bytes() >= CHECKPOINT_BYTES_MAX / 4;
+        if due && table.begin_checkpoint(self.applied)? {
+            self.checkpoint_begun = Instant::now();
+        }
+        Ok(())
+    }
+
+    /// Proposes the end of a session whose client fell silent.
+    fn close(&mut self, session: SessionId) {
+        tracing::warn!(%session, "its client said nothing for a whole lease; closing it");
+        let action = Action::Session(SessionRequest::Close(session));
+        let command = Command { time: Timestamp::from(SystemTime::now()), action };
+        let Ok(bytes) = encode(&command) else { return };
+        let proposal = Proposal { request: RequestId(0), command, bytes, wait: false, answer: None, _permit: None };
+        if self.log.try_send(LogJob::Propose(Box::new(proposal))).is_err() {
+            self.soft.still_open(session);
+        }
+    }
+}
+
+/// The session whose sign of life a command is.
+fn session_of(action: &Action) -> Option<SessionId> {
+    match action {
+        Action::Change(change) => Some(change.key.session),
+        Action::Ticket(request) => Some(request.key.session),
+        Action::Volume(_) | Action::Session(_) | Action::Commit { .. } | Action::Placement(_) => None,
+    }
+}
+
+pub(super) struct StateThread {
+    pub(super) state: State,
+    pub(super) jobs: Receiver<StateJob>,
+    pub(super) status: Arc<watch::Sender<Status>>,
+}
+
+impl StateThread {
+    pub(super) fn spawn(self) -> std::io::Result<()> {
+        std::thread::Builder::new().name("weft-state".into()).spawn(move || self.run()).map(drop)
+    }
+
+    fn run(self) {
+        let Self { mut state, jobs, status } = self;
+        let mut end = End { status, end: Status::Failed("its state thread died; see the log above".into()) };
+        let result = serve(&mut state, &jobs).and_then(|()| {
+            let applied = state.applied;
+            state.machine.kv_mut().checkpoint(applied)
+        });
+        end.end = match result {
+            Ok(()) => Status::Stopped,
+            Err(error) => {
+                tracing::error!(%error, "the version manager stops");
+                Status::Failed(error.to_string().into())
+            }
+        };
+        // The table's file is closed before anybody hears that the manager stopped, and may open it again.
+        drop((state, jobs));
+    }
+}
+
+fn serve(state: &mut State, jobs: &Receiver<StateJob>) -> Result<(), KvError> {
+    loop {
+        match jobs.recv_timeout(TICK) {
+            Ok(StateJob::Batch { first, proposals }) => {
+                for (index, proposal) in (first..).zip(proposals) {
+                    state.applied = index;
+                    state.apply(proposal)?;
+                }
+            }
+            Ok(StateJob::Act(act)) => act(state),
+            Ok(StateJob::Stop) | Err(RecvTimeoutError::Disconnected) => return Ok(()),
+            Err(RecvTimeoutError::Timeout) => {}
+        }
+        state.tick()?;
+    }
+}
+
+/// Says how the state thread ended, also when it panicked.
+struct End {
+    status: Arc<watch::Sender<Status>>,
+    end: Status,
+}
+
+impl Drop for End {
+    fn drop(&mut self) {
+        self.status.send_if_modified(|status| {
+            let running = *status == Status::Running;
+            if running {
+                *status = self.end.clone();
+            }
+            running
+        });
+    }
+}
