@@ -16,9 +16,7 @@ pub fn path_of(name: &str) -> PathBuf {
 
 /// Cargo builds a package's binaries only for that package's own tests, so another package's tests ask for them.
 fn build() -> PathBuf {
-    let test = std::env::current_exe().expect("the test's own path");
-    // target/PROFILE/deps/TEST or target/PROFILE/PROGRAM
-    let profile = test.ancestors().skip(1).find(|path| !path.ends_with("deps")).expect("a profile's folder").to_owned();
+    let profile = profile_folder();
     let target = profile.parent().expect("a target folder");
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace's folder");
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
@@ -30,4 +28,10 @@ fn build() -> PathBuf {
     let status = cargo.status().expect("cargo can be started");
     assert!(status.success(), "weft and weftd cannot be built");
     profile
+}
+
+/// `target/PROFILE`, where the test is in `target/PROFILE/deps`.
+fn profile_folder() -> PathBuf {
+    let test = std::env::current_exe().expect("the test's own path");
+    test.ancestors().skip(1).find(|path| !path.ends_with("deps")).expect("a profile's folder").to_owned()
 }

@@ -5,6 +5,7 @@
 
 pub mod binaries;
 pub mod cluster;
+pub mod crash;
 pub mod fingerprint;
 pub mod mount;
 pub mod operations;
