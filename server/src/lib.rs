@@ -9,6 +9,7 @@ pub mod helper;
 pub mod init;
 pub mod logging;
 pub mod metadata;
+pub mod node;
 pub mod placement;
 pub mod storage;
 pub mod version;

@@ -5,10 +5,16 @@ use std::error::Error;
 use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
+use tokio::signal::unix::{SignalKind, signal};
+use weft_common::limits::SHUTDOWN_GRACE;
 use weft_common::transport::{Holder, Identity};
 use weft_server::cli::{Cli, Command, InitArgs, RunArgs};
 use weft_server::config::Config;
+use weft_server::node::Node;
 use weft_server::{init, logging};
+
+/// Threads that answer requests.
+const WORKERS_MAX: usize = 4;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -52,5 +58,35 @@ fn check(path: &Path) -> Result<(), Box<dyn Error>> {
 fn serve(args: &RunArgs) -> Result<(), Box<dyn Error>> {
     let config = Config::load(&args.config)?;
     logging::start(&config.log, args.log_format);
-    Err("serving is not in this build yet".into())
+    // More threads than this only wake each other; disks have threads of their own.
+    let workers = std::thread::available_parallelism().map_or(1, |cores| cores.get().min(WORKERS_MAX));
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(workers).thread_name("weftd").enable_all().build()?;
+    let ended = runtime.block_on(run(&config));
+    // Blocking jobs on a sick disk must not keep the process from ending.
+    runtime.shutdown_timeout(SHUTDOWN_GRACE);
+    ended
+}
+
+async fn run(config: &Config) -> Result<(), Box<dyn Error>> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut node = Node::start(config).await?;
+    let failure = tokio::select! {
+        _ = terminate.recv() => None,
+        _ = interrupt.recv() => None,
+        error = node.failed() => Some(error),
+    };
+    let Some(error) = failure else {
+        tracing::info!("stopping; a second signal ends at once");
+        return tokio::select! {
+            stopped = node.stop() => stopped.map_err(Into::into),
+            _ = terminate.recv() => Err("ended by a second signal before everything was stopped".into()),
+            _ = interrupt.recv() => Err("ended by a second signal before everything was stopped".into()),
+        };
+    };
+    tracing::error!(%error, "weftd cannot go on");
+    // What failed is in the message already; stopping it may fail for the same reason.
+    let _ = node.stop().await;
+    Err(error.into())
 }

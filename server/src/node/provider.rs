@@ -1,0 +1,207 @@
+//! A provider's life in the cluster: joins, reports, joins again when the manager does not know it any more.
+
+use super::{NodeError, next_pause};
+use crate::config::Role;
+use crate::storage::file::{FileStore, FileStoreOptions, Identity};
+use crate::storage::{ObjectStore, StoreError};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
+use tokio::sync::watch;
+use weft_common::id::{ClusterId, ProviderId, RequestId};
+use weft_common::limits::{DIAL_BACKOFF_MIN, HEARTBEAT, PROVIDER_LEASE, RPC_DEADLINE};
+use weft_common::rpc::{Address, Call, Rpc, RpcError};
+use weft_common::wire::{ErrorKind, PlacementReply, PlacementRequest, ProviderRole, Reply, Request, ServiceError, Space};
+
+/// A store folder that is open.
+#[derive(Debug)]
+pub(super) struct Provider {
+    role: Role,
+    pub(super) stores: ProviderRole,
+    folder: PathBuf,
+    pub(super) store: Arc<FileStore>,
+    cluster: ClusterId,
+}
+
+impl Provider {
+    /// Opens the store in `folder`, which is to belong to `cluster`.
+    pub(super) fn open(role: Role, stores: ProviderRole, folder: &Path, cluster: ClusterId) -> Result<Self, NodeError> {
+        let store = FileStore::open(folder, stores, FileStoreOptions::default())?;
+        if let Some(found) = store.identity().filter(|identity| identity.cluster != cluster) {
+            let found = found.cluster.to_string();
+            return Err(NodeError::OtherCluster { folder: folder.to_owned(), found, expected: cluster });
+        }
+        Ok(Self { role, stores, folder: folder.to_owned(), store: Arc::new(store), cluster })
+    }
+
+    /// It as a member of the cluster that `managers` manage.
+    pub(super) fn member(self, rpc: Arc<dyn Rpc>, managers: Vec<Address>, address: Address, zone: String) -> Member {
+        // Requests of different processes and lives are to differ in logs; nothing depends on it.
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let first = (now.as_nanos() as u64) << 8 ^ u64::from(std::process::id());
+        Member { provider: self, rpc, managers, address, zone, next_request: AtomicU64::new(first) }
+    }
+
+    /// Its disk. The system call may block on a sick disk.
+    async fn space(&self) -> Result<Space, StoreError> {
+        let store = Arc::clone(&self.store);
+        match tokio::task::spawn_blocking(move || store.statistics().map(Space::from)).await {
+            Ok(space) => space,
+            // The runtime is going away.
+            Err(_) => Ok(Space::default()),
+        }
+    }
+}
+
+/// A provider and the way to its managers.
+#[derive(Debug)]
+pub(super) struct Member {
+    provider: Provider,
+    rpc: Arc<dyn Rpc>,
+    managers: Vec<Address>,
+    address: Address,
+    zone: String,
+    next_request: AtomicU64,
+}
+
+/// Why a member has to join.
+enum Ended {
+    Forgotten,
+    Stopped,
+}
+
+impl Member {
+    /// Joins and reports until `stopped`; says so in `joined` after the first join.
+    ///
+    /// # Errors
+    /// [`NodeError::Refused`] when the cluster will never take it.
+    pub(super) async fn take_part(
+        self,
+        joined: watch::Sender<bool>,
+        mut stopped: watch::Receiver<bool>,
+    ) -> Result<(), NodeError> {
+        loop {
+            let id = tokio::select! {
+                id = self.join() => id?,
+                _ = stopped.wait_for(|stopped| *stopped) => return Ok(()),
+            };
+            joined.send_replace(true);
+            let ended = tokio::select! {
+                ended = self.report(id) => ended,
+                _ = stopped.wait_for(|stopped| *stopped) => Ended::Stopped,
+            };
+            match ended {
+                Ended::Forgotten => tracing::warn!(%id, "the provider manager does not know this provider; joining again"),
+                Ended::Stopped => return Ok(()),
+            }
+        }
+    }
+
+    async fn join(&self) -> Result<ProviderId, NodeError> {
+        let mut pause = DIAL_BACKOFF_MIN;
+        loop {
+            match self.try_join().await {
+                Ok(id) => return Ok(id),
+                Err(JoinError::Never(error)) => return Err(error),
+                Err(JoinError::NotNow(reason)) => {
+                    tracing::warn!(role = %self.provider.role, reason, "cannot join the cluster yet; trying again");
+                }
+            }
+            tokio::time::sleep(pause).await;
+            pause = next_pause(pause);
+        }
+    }
+
+    async fn try_join(&self) -> Result<ProviderId, JoinError> {
+        let known = self.provider.store.identity();
+        let request = PlacementRequest::Join {
+            role: self.provider.stores,
+            provider: known.map(|known| known.provider),
+            cluster: known.map(|known| known.cluster),
+            address: self.address.0.clone(),
+            zone: self.zone.clone(),
+            space: self.provider.space().await.map_err(|error| JoinError::NotNow(error.to_string()))?,
+        };
+        let (id, cluster) = match self.ask(request, RPC_DEADLINE).await {
+            Ok(PlacementReply::Joined { provider, cluster }) => (provider, cluster),
+            Ok(other) => return Err(JoinError::NotNow(format!("a join was answered with {other:?}"))),
+            Err(RpcError::Service(error)) if !error.retry && is_final(error.kind) => {
+                let (role, folder) = (self.provider.role, self.provider.folder.clone());
+                return Err(JoinError::Never(NodeError::Refused { role, folder, error }));
+            }
+            Err(error) => return Err(JoinError::NotNow(error.to_string())),
+        };
+        if cluster != self.provider.cluster {
+            let (folder, found) = (self.provider.folder.clone(), cluster.to_string());
+            return Err(JoinError::Never(NodeError::OtherCluster { folder, found, expected: self.provider.cluster }));
+        }
+        let store = Arc::clone(&self.provider.store);
+        let claimed = tokio::task::spawn_blocking(move || store.claim(Identity { cluster, provider: id })).await;
+        match claimed {
+            Ok(Ok(())) => {
+                tracing::info!(%id, role = %self.provider.role, folder = %self.provider.folder.display(), "joined the cluster")
+            }
+            Ok(Err(error)) => return Err(JoinError::Never(error.into())),
+            Err(error) => return Err(JoinError::NotNow(error.to_string())),
+        }
+        Ok(id)
+    }
+
+    /// Reports until the manager does not know the provider.
+    async fn report(&self, id: ProviderId) -> Ended {
+        let mut silent = false;
+        loop {
+            tokio::time::sleep(HEARTBEAT).await;
+            // A disk that does not tell its space has none to give.
+            let space = self.provider.space().await.unwrap_or_else(|error| {
+                tracing::warn!(%id, %error, "this provider's disk does not tell its space");
+                Space::default()
+            });
+            match self.ask(PlacementRequest::Heartbeat { provider: id, space }, PROVIDER_LEASE / 2).await {
+                Ok(_) => {
+                    if std::mem::take(&mut silent) {
+                        tracing::info!(%id, "the provider manager answers again");
+                    }
+                }
+                Err(RpcError::Service(ServiceError { kind: ErrorKind::NotFound, .. })) => return Ended::Forgotten,
+                Err(error) => {
+                    if !std::mem::replace(&mut silent, true) {
+                        tracing::warn!(%id, %error, "cannot report to the provider manager; trying again");
+                    }
+                }
+            }
+        }
+    }
+
+    /// Asks the managers in turn until one answers.
+    async fn ask(&self, request: PlacementRequest, deadline: Duration) -> Result<PlacementReply, RpcError> {
+        let mut last = None;
+        for manager in &self.managers {
+            let id = RequestId(self.next_request.fetch_add(1, Ordering::Relaxed));
+            let call = Call { id, request: Request::Placement(request.clone()), body: bytes::Bytes::new(), deadline };
+            match self.rpc.call(manager, call).await {
+                Ok(answer) => match answer.reply {
+                    Reply::Placement(reply) => return Ok(reply),
+                    other => {
+                        let reason = format!("a placement request was answered with {other:?}");
+                        last = Some(RpcError::Malformed { address: manager.clone(), reason });
+                    }
+                },
+                Err(RpcError::Service(error)) if error.kind != ErrorKind::WrongServer => return Err(error.into()),
+                Err(error) => last = Some(error),
+            }
+        }
+        Err(last.unwrap_or_else(|| RpcError::Unreachable { address: self.address.clone(), reason: "no manager is named".into() }))
+    }
+}
+
+enum JoinError {
+    NotNow(String),
+    Never(NodeError),
+}
+
+/// Refusals that waiting does not cure.
+fn is_final(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::NotFound | ErrorKind::InvalidArgument | ErrorKind::Untrusted)
+}
