@@ -27,7 +27,7 @@ Examples:
   weft umount /mnt/show
 
 A TARGET is a path inside a mount, or weft://HOST[:PORT][,HOST...]/VOLUME[/PATH].
-Manual pages: weft(1), weftfs(7), weftd(8). WEFT_LOG sets how much is logged (error, warn, info, debug).";
+Manual pages: weft(1), weftfs(7), weftd(8). RUST_LOG sets how much is logged (error, warn, info, debug).";
 
 /// What to do.
 #[derive(Debug, Subcommand)]

@@ -125,5 +125,6 @@ fn usual_folders(url: &Url) -> Vec<PathBuf> {
     let home = std::env::var_os("HOME").map(PathBuf::from);
     let config = std::env::var_os("XDG_CONFIG_HOME").map(PathBuf::from).or(home.map(|home| home.join(".config")));
     let named = url.identity.clone().into_iter().chain(std::env::var_os("WEFT_IDENTITY").map(PathBuf::from));
-    named.chain(config.map(|config| config.join("weft"))).chain([PathBuf::from("/etc/weft")]).collect()
+    let system = ["/etc/weft", "/etc/weft/identity"].map(PathBuf::from);
+    named.chain(config.map(|config| config.join("weft"))).chain(system).collect()
 }

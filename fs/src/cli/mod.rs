@@ -14,6 +14,7 @@ mod human;
 mod local;
 mod log;
 mod mount;
+mod mountpoint;
 mod mounts;
 mod names;
 mod output;
@@ -33,7 +34,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;
 
-/// What is logged unless `WEFT_LOG` says otherwise.
+/// What is logged unless `RUST_LOG` says otherwise.
 const LOG_DEFAULT: &str = "error";
 
 /// The command line as clap knows it: for completions, and for the test that holds the manual to it.
@@ -104,7 +105,7 @@ fn tool(purpose: &str, work: impl AsyncFnOnce(&Client) -> Result<(), CliError>) 
 }
 
 fn filter() -> EnvFilter {
-    EnvFilter::try_from_env("WEFT_LOG").unwrap_or_else(|_| EnvFilter::new(LOG_DEFAULT))
+    EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(LOG_DEFAULT))
 }
 
 fn completions(shell: clap_complete::Shell) {

@@ -14,13 +14,12 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 use std::str::FromStr;
 use weft_common::name::{FileName, RESERVED_NAMES};
+use weft_common::rpc::DEFAULT_PORT;
 
 /// The extended attribute that tells a mount's URL.
 pub(super) const MOUNT_XATTR: &str = "user.weft.mount";
 /// What every URL starts with.
 pub(super) const SCHEME: &str = "weft://";
-/// UDP port of a server when the URL names none.
-pub(super) const DEFAULT_PORT: u16 = 9338;
 
 /// A cluster, perhaps a volume in it, perhaps a path in that.
 #[derive(Clone, Debug, PartialEq, Eq)]
