@@ -1,4 +1,5 @@
-//! The manual holds what the programs hold: every command and flag of `weft`, every `-o` option of `mount.weft`, stands in its page.
+//! The manual holds what the programs hold: every command and flag of `weft`, every `-o` option of `mount.weft`,
+//! every key of `weftd.toml`, stands in its page.
 
 use clap::Command;
 use std::path::Path;
@@ -67,6 +68,19 @@ fn weft_1_is_complete() {
 }
 
 #[test]
+fn weftd_8_is_complete() {
+    assert_complete("weftd.8", weft_server::cli::command());
+}
+
+#[test]
+fn weftd_toml_5_has_every_key_and_no_other() {
+    let page = page("weftd.toml.5");
+    let described: Vec<&str> = page.lines().filter_map(|line| line.strip_prefix(".It Ic ")).collect();
+    let keys: Vec<&str> = weft_server::config::KEYS.iter().map(|(key, _)| *key).collect();
+    assert_eq!(described, keys, "man/weftd.toml.5 describes other keys than there are");
+}
+
+#[test]
 fn mount_weft_8_has_every_mount_flag_as_an_option() {
     let page = page("mount.weft.8");
     let command = weft_fs::cli::command();
@@ -95,7 +109,7 @@ fn mount_weft_8_has_every_mount_flag_as_an_option() {
 
 #[test]
 fn every_page_has_the_sections_that_readers_look_for() {
-    for name in ["weft.1", "mount.weft.8", "weftfs.7"] {
+    for name in ["weft.1", "mount.weft.8", "weftfs.7", "weftd.8", "weftd.toml.5"] {
         let page = page(name);
         for heading in ["NAME", "DESCRIPTION", "FILES", "EXAMPLES", "ERRORS", "SEE ALSO"] {
             assert!(page.contains(&format!(".Sh {heading}\n")), "man/{name} has no section {heading}");
