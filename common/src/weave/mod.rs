@@ -47,7 +47,7 @@
 //! [`assign`] makes entries; [`Footprint`] answers `Touch` and `Ref` for one entry; [`Weaver`] computes T_v, all nodes that a
 //! version must store: its root, and below it every slot that its update touches and does not wipe out. It does no I/O: it is a [`Walk`]
 //! that asks for nodes of the base, one level at a time. Pages are exact to the byte ([`PageDescriptor`]); nodes become
-//! bytes in [`encode_node`]. `testing` compares all of it with a naive model and with the definitions above, by brute force.
+//! bytes in [`encode_node`]. `tests` compares all of it with a naive model and with the definitions above, by brute force.
 
 mod build;
 mod codec;
@@ -56,7 +56,7 @@ mod log;
 pub(crate) mod ranges;
 mod slot;
 #[cfg(test)]
-mod testing;
+mod tests;
 mod touch;
 pub mod types;
 mod walk;
