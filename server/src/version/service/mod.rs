@@ -20,6 +20,8 @@ mod log_thread;
 mod open;
 mod soft;
 mod state_thread;
+#[cfg(test)]
+mod tests;
 
 use crate::version::command::{Action, Command};
 use crate::version::core::StateMachine;

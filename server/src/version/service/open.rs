@@ -34,7 +34,7 @@ impl Manager {
         Self::start(machine, Box::new(log), next - 1, options)
     }
 
-    fn start(
+    pub(super) fn start(
         machine: StateMachine<RedbKv>,
         log: Box<dyn ReplicatedLog>,
         applied: u64,

@@ -140,6 +140,13 @@ impl State {
         self.checkpoint_if_due()
     }
 
+    /// Writes everything to the table on disk.
+    pub(super) fn checkpoint(&mut self) -> Result<(), KvError> {
+        self.machine.kv_mut().checkpoint(self.applied)?;
+        self.checkpointed.store(self.applied, Ordering::Release);
+        Ok(())
+    }
+
     fn checkpoint_if_due(&mut self) -> Result<(), KvError> {
         let table = self.machine.kv_mut();
         table.poll()?;
@@ -190,10 +197,7 @@ impl StateThread {
     fn run(self) {
         let Self { mut state, jobs, status } = self;
         let mut end = End { status, end: Status::Failed("its state thread died; see the log above".into()) };
-        let result = serve(&mut state, &jobs).and_then(|()| {
-            let applied = state.applied;
-            state.machine.kv_mut().checkpoint(applied)
-        });
+        let result = serve(&mut state, &jobs).and_then(|()| state.checkpoint());
         end.end = match result {
             Ok(()) => Status::Stopped,
             Err(error) => {

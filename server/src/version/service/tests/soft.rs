@@ -1,0 +1,63 @@
+//! Leases, with the clock in hand.
+
+use crate::version::core::Effect;
+use crate::version::service::soft::Soft;
+use crate::version::tests::Cluster;
+use std::time::{Duration, Instant};
+use weft_common::id::{BlobVersion, SessionId};
+use weft_common::limits::{SESSION_LEASE, TICKET_GRACE, TICKET_LEASE};
+
+#[test]
+fn a_dead_writers_ticket_is_offered_after_its_lease_and_sooner_when_others_wait() {
+    let mut cluster = Cluster::new(1);
+    let start = Instant::now();
+    let mut soft = Soft::new(cluster.machine.kv(), start).unwrap();
+    let inode = cluster.create("f");
+    let blob = cluster.write(inode, 0, 10).blob;
+    let note = |soft: &mut Soft, effects: &[Effect], at| effects.iter().for_each(|effect| soft.note(effect, at));
+    note(&mut soft, &cluster.effects, start);
+    cluster.write(inode, 10, 10);
+    note(&mut soft, &cluster.effects, start + TICKET_GRACE);
+    let lapsed = |soft: &Soft, cluster: &Cluster, age| {
+        let found = soft.lapsed_tickets(cluster.machine.kv(), start + age).unwrap();
+        found.into_iter().map(|(_, version)| version.0).collect::<Vec<_>>()
+    };
+    let moment = Duration::from_millis(1);
+    assert_eq!(lapsed(&soft, &cluster, TICKET_LEASE - moment), [0u64; 0]);
+    assert_eq!(lapsed(&soft, &cluster, TICKET_LEASE), [1]);
+    assert_eq!(lapsed(&soft, &cluster, TICKET_LEASE + TICKET_GRACE), [1, 2]);
+    // The second one commits and waits behind the first.
+    cluster.commit(blob, 2).unwrap_err();
+    assert_eq!(lapsed(&soft, &cluster, TICKET_GRACE - moment), [0u64; 0]);
+    assert_eq!(lapsed(&soft, &cluster, TICKET_GRACE), [1]);
+    // After a restart its lease starts anew.
+    let restarted = Soft::new(cluster.machine.kv(), start + TICKET_LEASE).unwrap();
+    assert_eq!(lapsed(&restarted, &cluster, TICKET_LEASE + moment), [0u64; 0]);
+    assert_eq!(lapsed(&restarted, &cluster, TICKET_LEASE + TICKET_GRACE), [1]);
+    // A helper finishes it.
+    cluster.commit(blob, 1).unwrap();
+    note(&mut soft, &cluster.effects, start);
+    assert_eq!(cluster.published(), [(1, Some(2)), (2, Some(3))]);
+    assert_eq!(lapsed(&soft, &cluster, TICKET_LEASE * 9), [0u64; 0]);
+    assert!(crate::version::blobs::rebuild(cluster.machine.kv(), blob, BlobVersion(1)).is_err());
+}
+
+#[test]
+fn a_silent_session_is_closed_once_and_cannot_be_renewed_meanwhile() {
+    let cluster = Cluster::new(1);
+    let start = Instant::now();
+    let mut soft = Soft::new(cluster.machine.kv(), start).unwrap();
+    let session = cluster.session;
+    assert!(soft.renew(session, start + SESSION_LEASE / 2));
+    assert!(!soft.renew(SessionId(99), start));
+    assert_eq!(soft.lapsed_sessions(start + SESSION_LEASE), []);
+    let over = start + SESSION_LEASE * 3 / 2;
+    assert_eq!(soft.lapsed_sessions(over), [session]);
+    assert_eq!(soft.lapsed_sessions(over), []);
+    assert!(!soft.renew(session, over));
+    soft.still_open(session);
+    assert_eq!(soft.lapsed_sessions(over), [session]);
+    soft.note(&Effect::Closed(session), over);
+    soft.still_open(session);
+    assert_eq!(soft.lapsed_sessions(over), []);
+}
