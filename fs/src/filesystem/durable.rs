@@ -1,0 +1,62 @@
+//! Close, fsync, release: the moments at which an update is published.
+//!
+//! `flush` runs at every close of every duplicate of a descriptor, and what it answers is what `close(2)` answers; what
+//! `release` answers nobody sees. A handle publishes only an update that it has contributed to: closing a file that was
+//! read must not publish what another program has half written.
+
+use super::{Failure, Filesystem};
+use crate::handle::{Handle, HandleId, Open};
+
+impl Filesystem {
+    /// `close(2)` of one descriptor.
+    pub(crate) async fn flush(&self, id: HandleId) -> Result<(), Failure> {
+        match self.handles.get(id).ok_or(Failure::Unknown)? {
+            Open::Live(handle) => self.publish_for(&handle).await,
+            Open::Old(_) | Open::Directory(_) => Ok(()),
+        }
+    }
+
+    /// `fsync(2)`: published, and on stable storage.
+    pub(crate) async fn fsync(&self, id: HandleId) -> Result<(), Failure> {
+        match self.handles.get(id).ok_or(Failure::Unknown)? {
+            Open::Live(handle) => self.synchronise(&handle).await,
+            Open::Old(_) | Open::Directory(_) => Ok(()),
+        }
+    }
+
+    /// As `fsync`, and it may wait for nothing: the version manager answers a change of the namespace only after it is on
+    /// stable storage.
+    pub(crate) fn fsync_directory(&self, id: HandleId) -> Result<(), Failure> {
+        self.handles.get(id).map(|_| ()).ok_or(Failure::Unknown)
+    }
+
+    /// The last descriptor of the handle is closed, and no mapping uses it.
+    pub(crate) async fn release(&self, id: HandleId) {
+        let Some(Open::Live(handle)) = self.handles.remove(id) else { return };
+        // What was written through a mapping after the last close. A failure was logged; nobody is left to be told.
+        let _ = self.publish_for(&handle).await;
+        handle.file.state().detach(handle.node, id, handle.mode.write);
+    }
+
+    pub(super) async fn synchronise(&self, handle: &Handle) -> Result<(), Failure> {
+        self.publish_for(handle).await?;
+        if let Err(error) = self.volume.sync().await {
+            // What is on disk now is unknown, and a later success would not say that it is there.
+            let failure = Failure::from(error);
+            tracing::error!(file = handle.file.label(), error = %failure, "fsync failed; the file's newest version may not survive a power loss");
+            handle.file.state().lost.insert(handle.id, failure.errno());
+            return Err(failure);
+        }
+        Ok(())
+    }
+
+    /// Publishes what the handle contributed to; answers what became of it, also if somebody else published it.
+    async fn publish_for(&self, handle: &Handle) -> Result<(), Failure> {
+        let lost = || handle.file.state().lost.get(&handle.id).copied();
+        if let Some(errno) = lost() {
+            return Err(Failure::Lost(errno));
+        }
+        self.publish(&handle.file, |pending| pending.contributors.contains(&handle.id)).await?;
+        lost().map_or(Ok(()), |errno| Err(Failure::Lost(errno)))
+    }
+}

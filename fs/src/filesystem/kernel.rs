@@ -1,0 +1,71 @@
+//! What the kernel has cached, and how it is told to drop it.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, OnceLock};
+use tokio::runtime::Handle;
+use weft_common::id::{BlobId, BlobVersion};
+use weft_common::name::FileName;
+use weft_common::weave::Tree;
+
+use crate::inode::NodeId;
+use crate::lock;
+
+/// Tells the kernel to drop what it has cached. Calls may block on locks that running requests hold.
+pub(crate) trait KernelCache: Send + Sync + std::fmt::Debug {
+    /// Pages and attributes of an inode.
+    fn drop_inode(&self, node: NodeId);
+    /// A name of a directory.
+    fn drop_entry(&self, parent: NodeId, name: &FileName);
+}
+
+/// The kernel's caches, as far as the mount knows them.
+#[derive(Debug)]
+pub(crate) struct Kernel {
+    runtime: Handle,
+    cache: OnceLock<Arc<dyn KernelCache>>,
+    pages: Mutex<HashMap<NodeId, (BlobId, BlobVersion)>>,
+}
+
+impl Kernel {
+    /// Nothing is cached yet. Blocking calls run in threads of `runtime`.
+    pub(crate) fn new(runtime: Handle) -> Self {
+        Self { runtime, cache: OnceLock::new(), pages: Mutex::default() }
+    }
+
+    /// The way to the kernel, known once the filesystem is mounted.
+    pub(crate) fn connect(&self, cache: Arc<dyn KernelCache>) {
+        if self.cache.set(cache).is_err() {
+            tracing::warn!("the mount was connected to the kernel twice");
+        }
+    }
+
+    /// The pages that the kernel caches for `node` from now on are those of `tree`.
+    pub(crate) fn note_pages(&self, node: NodeId, tree: Tree) {
+        lock(&self.pages).insert(node, (tree.blob, tree.version));
+    }
+
+    /// Whether the pages that the kernel has for `node` are those of `tree`.
+    pub(crate) fn has_pages_of(&self, node: NodeId, tree: Tree) -> bool {
+        lock(&self.pages).get(&node) == Some(&(tree.blob, tree.version))
+    }
+
+    /// The kernel has forgotten `node`.
+    pub(crate) fn forget(&self, node: NodeId) {
+        lock(&self.pages).remove(&node);
+    }
+
+    /// The kernel drops its pages and attributes of `node`. Does not wait: a request under way may hold the pages' locks.
+    pub(crate) fn drop_pages(&self, node: NodeId) {
+        self.forget(node);
+        if let Some(cache) = self.cache.get().cloned() {
+            self.runtime.spawn_blocking(move || cache.drop_inode(node));
+        }
+    }
+
+    /// The kernel drops a name. Does not wait.
+    pub(crate) fn drop_entry(&self, parent: NodeId, name: FileName) {
+        if let Some(cache) = self.cache.get().cloned() {
+            self.runtime.spawn_blocking(move || cache.drop_entry(parent, &name));
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! Opening and making files.
+
+use std::sync::{Arc, Mutex};
+use weft_common::name::FileName;
+use weft_common::wire::{At, Attributes, Change, ErrorKind, FileKind, NewInode};
+
+use super::attributes::now;
+use super::{Caller, Entry, Failure, Filesystem, ordinary, read_only, unexpected};
+use crate::handle::{Handle, HandleId, OldHandle, Open, OpenMode};
+use crate::inode::{Node, NodeId};
+use crate::read::Sequence;
+
+/// A file that was opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Opened {
+    /// The handle.
+    pub(crate) handle: HandleId,
+    /// The kernel may keep the pages that it has.
+    pub(crate) keep_cache: bool,
+    /// Closing needs no flush: nothing can be written through the handle.
+    pub(crate) no_flush: bool,
+}
+
+/// What a file is made with.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct NewFile {
+    /// Low 12 bits of `st_mode`.
+    pub(crate) mode: u16,
+    /// Whether an existing file is an error (`O_EXCL`).
+    pub(crate) exclusive: bool,
+}
+
+impl Filesystem {
+    /// Opens a file.
+    pub(crate) async fn open(&self, caller: Caller, node: NodeId, mode: OpenMode) -> Result<Opened, Failure> {
+        match self.node(node)? {
+            Node::Live(inode) => {
+                // With entry lifetime 0 the look-up of this very `open(2)` was a moment ago.
+                let recent = if self.settings.entry_lifetime.is_zero() { self.recent.get(inode) } else { None };
+                let newest = match recent {
+                    Some(attributes) => attributes,
+                    None => self.attributes_at(At::Head, inode).await?,
+                };
+                self.open_live(caller, node, newest, mode).await
+            }
+            Node::Old(_) if mode.write || mode.truncate => Err(read_only()),
+            Node::Old(old) => {
+                let tree = old.attributes.tree.ok_or_else(not_a_file)?;
+                let handle = self.handles.next();
+                self.handles.insert(handle, Open::Old(Arc::new(OldHandle { tree, sequence: Mutex::new(Sequence::default()) })));
+                Ok(Opened { handle, keep_cache: true, no_flush: true })
+            }
+            _ => Err(not_a_file()),
+        }
+    }
+
+    async fn open_live(&self, caller: Caller, node: NodeId, newest: Attributes, mode: OpenMode) -> Result<Opened, Failure> {
+        if newest.kind != FileKind::File {
+            return Err(not_a_file());
+        }
+        let inode = newest.inode;
+        let file = self.files.open(&newest, self.recent.name(inode));
+        // A view that stays behind is being read here in an older version, and what the caller looked up was that version.
+        self.follow(&file, node, newest).await;
+        let id = self.handles.next();
+        let tree = {
+            let mut state = file.state();
+            state.attach(node, mode.write);
+            state.base(node)
+        };
+        let author = self.author(caller);
+        let handle = Arc::new(Handle { id, file, node, mode, author, sequence: Mutex::new(Sequence::default()) });
+        self.handles.insert(id, Open::Live(Arc::clone(&handle)));
+        if mode.truncate
+            && let Err(error) = self.truncate_at_open(&handle).await
+        {
+            self.handles.remove(id);
+            handle.file.state().detach(node, id, mode.write);
+            return Err(error);
+        }
+        let keep_cache = !mode.truncate && tree.is_some_and(|tree| self.kernel.has_pages_of(node, tree));
+        if let Some(tree) = tree {
+            self.kernel.note_pages(node, tree);
+        }
+        Ok(Opened { handle: id, keep_cache, no_flush: !mode.write })
+    }
+
+    /// `O_TRUNC` is part of what the handle will publish: nobody elsewhere sees the empty file in between.
+    async fn truncate_at_open(&self, handle: &Handle) -> Result<(), Failure> {
+        self.alter(handle, |pending, below| pending.truncate(below, 0)).await?;
+        let mut state = handle.file.state();
+        state.pending.modified = Some(now());
+        Ok(())
+    }
+
+    /// Makes a file and opens it.
+    pub(crate) async fn create(
+        &self,
+        caller: Caller,
+        parent: NodeId,
+        name: &[u8],
+        new: NewFile,
+        mode: OpenMode,
+    ) -> Result<(Entry, Opened), Failure> {
+        let (entry, newest) = self.make(caller, parent, name, NewInode::File, new).await?;
+        // A file that was there already goes by another number if it is being read here in an older version.
+        let opened = self.open_live(caller, entry.node, newest, mode).await?;
+        if let Some(handle) = self.handles.live(opened.handle) {
+            let mut state = handle.file.state();
+            // Nobody had a chance to give a new file an attribute; one that was there is asked about.
+            state.has_no_capability |= state.newest.born == state.newest.changed;
+        }
+        Ok((entry, opened))
+    }
+
+    /// A new inode of any kind under a new name, counted as one look-up.
+    pub(super) async fn make(
+        &self,
+        caller: Caller,
+        parent: NodeId,
+        name: &[u8],
+        inode: NewInode,
+        new: NewFile,
+    ) -> Result<(Entry, Attributes), Failure> {
+        let name: FileName = ordinary(name)?;
+        let parent = self.changeable(parent)?;
+        let NewFile { mode, exclusive } = new;
+        let Caller { uid, gid, .. } = caller;
+        let change = Change::Create { parent, name: name.clone(), inode, mode, uid, gid, exclusive };
+        let newest = self.change(caller, change).await?.attributes.ok_or_else(unexpected)?;
+        Ok((self.live_entry(newest.clone(), Some(&name)).await, newest))
+    }
+}
+
+fn not_a_file() -> Failure {
+    Failure::Refused(ErrorKind::InvalidArgument, "only regular files are opened like this")
+}

@@ -1,0 +1,101 @@
+//! Following what others change, where the kernel is allowed to believe names for a while.
+//!
+//! With entry lifetime 0 the kernel asks at every step and nothing needs to be followed. Otherwise this task drops
+//! from the kernel's caches what a change of the volume makes stale. Changes that this mount made itself are passed over: to
+//! drop a directory's name that the kernel has just entered would take it away under the feet of a process that works in it.
+
+use std::collections::BTreeSet;
+use std::sync::{Mutex, Weak};
+use std::time::Duration;
+use weft_common::id::VolumeVersion;
+use weft_common::wire::{At, ChangeRecord, NamespaceAnswer, Query};
+
+use super::{Failure, Filesystem, unexpected};
+use crate::lock;
+
+/// Changes in one answer.
+const CHANGES_PER_ANSWER: u32 = 1024;
+/// Versions that are remembered: more than can be made between a change and the answer that tells of it.
+const OWN_VERSIONS_MAX: usize = 65_536;
+/// How long the server holds a question that has no answer yet.
+const WAIT: Duration = Duration::from_secs(5);
+/// Between an answer and its consequences, so that a burst of changes costs few questions.
+const PAUSE: Duration = Duration::from_millis(200);
+/// Between two questions that could not be asked.
+const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(2);
+
+/// Follows the changes of `filesystem`'s volume for as long as it is mounted.
+pub(crate) async fn follow_changes(filesystem: Weak<Filesystem>) {
+    let mut after = None;
+    while let Some(filesystem) = filesystem.upgrade() {
+        match filesystem.next_changes(after).await {
+            Ok(seen) => after = Some(seen),
+            Err(error) => {
+                tracing::debug!(%error, "changes of others are not seen for a while; the kernel's caches expire by themselves");
+                drop(filesystem);
+                tokio::time::sleep(PAUSE_AFTER_FAILURE).await;
+            }
+        }
+    }
+}
+
+/// The newest versions that this mount made itself.
+#[derive(Debug, Default)]
+pub(crate) struct OwnVersions(Mutex<BTreeSet<VolumeVersion>>);
+
+impl OwnVersions {
+    /// This mount made `version`.
+    pub(crate) fn insert(&self, version: VolumeVersion) {
+        let mut versions = lock(&self.0);
+        versions.insert(version);
+        if versions.len() > OWN_VERSIONS_MAX {
+            versions.pop_first();
+        }
+    }
+
+    fn contains(&self, version: VolumeVersion) -> bool {
+        lock(&self.0).contains(&version)
+    }
+}
+
+impl Filesystem {
+    /// Whether changes of others must be followed.
+    pub(crate) fn needs_watch(&self) -> bool {
+        !self.settings.entry_lifetime.is_zero()
+    }
+
+    /// Waits for changes behind `after` and takes them in. Answers the last one; to begin with, the newest there is.
+    async fn next_changes(&self, after: Option<VolumeVersion>) -> Result<VolumeVersion, Failure> {
+        let Some(after) = after else {
+            return match self.volume.query(At::Head, Query::Latest).await? {
+                NamespaceAnswer::Version(latest) => Ok(latest),
+                _ => Err(unexpected()),
+            };
+        };
+        let query = Query::Watch { after, limit: CHANGES_PER_ANSWER, wait_ms: WAIT.as_millis() as u32 };
+        match self.volume.query(At::Head, query).await? {
+            NamespaceAnswer::Changes { changes, .. } => {
+                // The answers to this mount's own changes are on their way, too.
+                tokio::time::sleep(PAUSE).await;
+                changes.iter().for_each(|change| self.take_in(change));
+                Ok(changes.last().map_or(after, |change| change.version))
+            }
+            _ => Err(unexpected()),
+        }
+    }
+
+    fn take_in(&self, change: &ChangeRecord) {
+        if self.own.contains(change.version) {
+            return;
+        }
+        self.recent.forget(change.inode);
+        // A file that is written here shows what was written here; its views move when it publishes.
+        let is_dirty = self.files.get(change.inode).is_some_and(|file| file.state().is_dirty());
+        if !is_dirty {
+            self.kernel.drop_pages(self.nodes.peek(change.inode));
+        }
+        for (parent, name) in change.place.iter().chain(&change.old_place) {
+            self.kernel.drop_entry((*parent).into(), name.clone());
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! The adapter to the kernel: the only code that names `fuser`. It converts types, decides which thread works, and answers;
+//! what an operation does is in [`crate::filesystem`].
+//!
+//! A request that can be answered from memory is answered on the thread that it came in by: a hop to another core costs
+//! more than the answer. Everything else becomes a task of the runtime. A panic in either answers EIO and is logged with the
+//! request's id; the mount goes on.
+
+mod convert;
+mod operations;
+mod session;
+
+pub(crate) use session::{Session, SessionConfig};
+
+use fuser::{Errno, Request};
+use futures_util::FutureExt;
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use tokio::runtime::Handle;
+use tracing::Instrument;
+
+use crate::errno::Failure;
+use crate::filesystem::{Caller, Filesystem};
+
+/// Answers the kernel for one filesystem.
+#[derive(Debug)]
+pub(crate) struct Adapter {
+    filesystem: Arc<Filesystem>,
+    runtime: Handle,
+}
+
+/// A reply that can be an error.
+trait Refuse: Send + 'static {
+    fn refuse(self, errno: Errno);
+}
+
+macro_rules! refuse {
+    ($($reply:ident),*) => {
+        $(impl Refuse for fuser::$reply {
+            fn refuse(self, errno: Errno) {
+                self.error(errno);
+            }
+        })*
+    };
+}
+
+refuse!(
+    ReplyAttr,
+    ReplyCreate,
+    ReplyData,
+    ReplyDirectory,
+    ReplyDirectoryPlus,
+    ReplyEmpty,
+    ReplyEntry,
+    ReplyLseek,
+    ReplyOpen,
+    ReplyStatfs,
+    ReplyWrite,
+    ReplyXattr
+);
+
+impl Adapter {
+    fn new(filesystem: Arc<Filesystem>, runtime: Handle) -> Self {
+        Self { filesystem, runtime }
+    }
+
+    /// Does `work` in a task and answers with what it brings.
+    fn spawn<R: Refuse, T: Send + 'static>(
+        &self,
+        request: &Request,
+        operation: &'static str,
+        reply: R,
+        work: impl Future<Output = Result<T, Failure>> + Send + 'static,
+        answer: impl FnOnce(R, T) + Send + 'static,
+    ) {
+        let id = request.unique().0;
+        let task = async move {
+            match AssertUnwindSafe(work).catch_unwind().await {
+                Ok(result) => settle(operation, id, reply, result, answer),
+                Err(_) => {
+                    tracing::error!(operation, request = id, "a request panicked; it is answered EIO, the mount goes on");
+                    reply.refuse(Errno::EIO);
+                }
+            }
+        };
+        self.runtime.spawn(task.instrument(tracing::debug_span!("fuse", operation, request = id)));
+    }
+
+    /// Does `work` on this thread and answers with what it brings. Nothing in it may wait.
+    fn inline<R: Refuse, T>(
+        request: &Request,
+        operation: &'static str,
+        reply: R,
+        work: impl FnOnce() -> Result<T, Failure>,
+        answer: impl FnOnce(R, T),
+    ) {
+        let id = request.unique().0;
+        match Self::guarded(request, operation, work) {
+            Some(result) => settle(operation, id, reply, result, answer),
+            None => reply.refuse(Errno::EIO),
+        }
+    }
+
+    /// What `work` brings; `None` after a panic, which is logged.
+    fn guarded<T>(request: &Request, operation: &'static str, work: impl FnOnce() -> T) -> Option<T> {
+        let result = catch_unwind(AssertUnwindSafe(work)).ok();
+        if result.is_none() {
+            let id = request.unique().0;
+            tracing::error!(operation, request = id, "a request panicked; it is answered EIO, the mount goes on");
+        }
+        result
+    }
+}
+
+fn settle<R: Refuse, T>(operation: &'static str, id: u64, reply: R, result: Result<T, Failure>, answer: impl FnOnce(R, T)) {
+    match result {
+        Ok(value) => answer(reply, value),
+        Err(failure) => {
+            if failure.is_fault() {
+                tracing::warn!(operation, request = id, errno = failure.errno(), %failure, "a program was answered an error");
+            }
+            reply.refuse(convert::errno(&failure));
+        }
+    }
+}
+
+fn caller(request: &Request) -> Caller {
+    Caller { uid: request.uid(), gid: request.gid(), pid: request.pid() }
+}

@@ -1,0 +1,130 @@
+//! Publication: a pending update becomes a blob version, and what this mount shows moves to it.
+//!
+//! Updates of one file go one after the other. While one is on its way it lies between the published state and the next
+//! update in the making, so that readers on this mount never see less than what was written. If it fails, its bytes are lost
+//! here: every handle that wrote some of them answers the error from then on, whatever it is asked, until it is closed.
+
+use std::sync::Arc;
+use weft_common::client::{ClientError, PublishRequest, Published};
+use weft_common::id::InodeNumber;
+use weft_common::time::Timestamp;
+
+use super::buffer::Budget;
+use super::pending::Pending;
+use super::upload::Uploader;
+use crate::errno::{Failure, of_client};
+use crate::filesystem::Kernel;
+use crate::handle::File;
+use crate::mount::VolumeClient;
+
+/// Smallest part of a file that is uploaded as one object before the update is complete.
+const UNIT_BYTES_MIN: u64 = 64 * 1024;
+
+/// Publishes.
+#[derive(Clone, Debug)]
+pub(crate) struct Publisher {
+    volume: Arc<dyn VolumeClient>,
+    uploader: Uploader,
+    kernel: Arc<Kernel>,
+    unit_max: u64,
+}
+
+impl Publisher {
+    /// Publishes to `volume`. Units of upload are pages, or what an eighth of `budget` holds.
+    pub(crate) fn new(volume: Arc<dyn VolumeClient>, uploader: Uploader, kernel: Arc<Kernel>, budget: &Budget) -> Self {
+        let unit_max = (budget.capacity() / 8).max(UNIT_BYTES_MIN).next_power_of_two();
+        Self { volume, uploader, kernel, unit_max }
+    }
+
+    /// Bytes that a page object of this file may have: a page, or a power of two that memory has room for.
+    pub(crate) fn unit(&self, page_size: u32) -> u64 {
+        u64::from(page_size).min(self.unit_max)
+    }
+
+    /// Publishes the update in the making, if there is one and `wanted` says so. Waits for the update before it.
+    ///
+    /// # Errors
+    /// The update is lost then, and its contributors know.
+    pub(crate) async fn publish(&self, file: &File, wanted: impl Fn(&Pending) -> bool + Send) -> Result<(), Failure> {
+        let _turn = file.publishing.lock().await;
+        self.publish_in_turn(file, wanted).await
+    }
+
+    /// As [`Publisher::publish`], for a caller that holds [`File::publishing`].
+    ///
+    /// # Errors
+    /// As for [`Publisher::publish`].
+    pub(crate) async fn publish_in_turn(&self, file: &File, wanted: impl Fn(&Pending) -> bool + Send) -> Result<(), Failure> {
+        let Some(layer) = self.take(file, wanted) else { return Ok(()) };
+        match self.deliver(file.inode, &layer).await {
+            Ok(published) => {
+                self.settle(file, &published);
+                Ok(())
+            }
+            Err(error) => {
+                self.lose(file, &layer, &error);
+                Err(error.into())
+            }
+        }
+    }
+
+    /// Puts the update in the making on its way.
+    fn take(&self, file: &File, wanted: impl Fn(&Pending) -> bool) -> Option<Arc<Pending>> {
+        let mut state = file.state();
+        if state.pending.is_empty() || !wanted(&state.pending) {
+            return None;
+        }
+        let unit = state.newest.tree.map_or(UNIT_BYTES_MIN, |tree| self.unit(tree.geometry.page_size()));
+        state.pending.upload_all(&self.uploader, unit);
+        let layer = Arc::new(std::mem::take(&mut state.pending));
+        state.in_flight = Some(Arc::clone(&layer));
+        Some(layer)
+    }
+
+    async fn deliver(&self, inode: InodeNumber, layer: &Pending) -> Result<Published, ClientError> {
+        let operation = layer.operation().await?;
+        let modified = layer.modified.unwrap_or_else(|| Timestamp::from(std::time::SystemTime::now()));
+        self.volume.publish(PublishRequest { inode, operation, modified, author: layer.author.clone() }).await
+    }
+
+    /// Moves every view of this mount to what was published.
+    fn settle(&self, file: &File, published: &Published) {
+        let mut state = file.state();
+        state.in_flight = None;
+        let Some(attributes) = &published.attributes else {
+            state.newest.links = 0;
+            return;
+        };
+        if attributes.version >= state.newest.version {
+            state.newest = attributes.clone();
+        }
+        let newest = state.newest.clone();
+        for view in &mut state.views {
+            // The kernel's pages were written through: they are the new version's, unless somebody else's update is below ours.
+            let is_next = match (view.tree(), newest.tree) {
+                (Some(old), Some(new)) => {
+                    old.blob == new.blob && new.version == published.blob_version && old.version.0 + 1 == new.version.0
+                }
+                _ => false,
+            };
+            view.attributes = newest.clone();
+            match newest.tree {
+                Some(tree) if is_next && view.writers > 0 => self.kernel.note_pages(view.node, tree),
+                _ => self.kernel.drop_pages(view.node),
+            }
+        }
+    }
+
+    fn lose(&self, file: &File, layer: &Pending, error: &ClientError) {
+        let errno = of_client(error);
+        tracing::error!(file = file.label(), %error, "what was written to the file since its last publication is lost");
+        let mut state = file.state();
+        state.in_flight = None;
+        for handle in &layer.contributors {
+            state.lost.insert(*handle, errno);
+        }
+        for view in &state.views {
+            self.kernel.drop_pages(view.node);
+        }
+    }
+}
