@@ -332,7 +332,11 @@ impl fuser::Filesystem for Adapter {
     }
 
     fn releasedir(&self, request: &Request, _: INodeNo, handle: FileHandle, _: OpenFlags, reply: ReplyEmpty) {
-        Self::inline(request, "releasedir", reply, || Ok(self.filesystem.release_directory(handle_id(handle))), answer_done);
+        let release = || {
+            self.filesystem.release_directory(handle_id(handle));
+            Ok(())
+        };
+        Self::inline(request, "releasedir", reply, release, answer_done);
     }
 
     fn fsyncdir(&self, request: &Request, _: INodeNo, handle: FileHandle, _: bool, reply: ReplyEmpty) {

@@ -33,7 +33,7 @@ fn resolve(base: u64, layers: &[&Pending], range: ByteRange, out: &mut Vec<Segme
         return;
     }
     let Some((top, below)) = layers.split_last() else {
-        return split(range, base, |part| Segment::Base(part), out);
+        return split(range, base, Segment::Base, out);
     };
     let size_below = size(base, below);
     let origin = top.origin_over(size_below);
