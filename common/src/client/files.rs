@@ -128,7 +128,9 @@ impl Volume {
     }
 
     async fn upload(&self, offset: u64, bytes: &Bytes, pieces: Vec<Range<u64>>) -> Result<Update, ClientError> {
-        let puts = pieces.iter().map(|piece| self.put_object(bytes.slice(piece.start as usize..piece.end as usize)));
+        // By value: a future that borrows from the closure's argument could not be spawned.
+        let parts = pieces.iter().map(|piece| bytes.slice(piece.start as usize..piece.end as usize)).collect::<Vec<_>>();
+        let puts = parts.into_iter().map(|part| self.put_object(part));
         let objects: Vec<PageObject> = stream::iter(puts).buffered(OBJECTS_AT_ONCE_MAX).try_collect().await?;
         let extent = |(place, piece): (usize, &Range<u64>)| {
             let length = (piece.end - piece.start) as u32;

@@ -85,7 +85,7 @@ impl Link {
                 Ok(answer) => return Ok(answer.reply),
                 Err(error) => error,
             };
-            uncertain |= matches!(error, RpcError::TimedOut { .. } | RpcError::Unreachable { .. });
+            uncertain |= may_have_happened(&error);
             let elsewhere = matches!(&error, RpcError::Service(service) if service.kind == ErrorKind::WrongServer);
             wrong += usize::from(elsewhere);
             failed += 1;
@@ -116,6 +116,15 @@ impl Link {
     pub(crate) fn unexpected(&self, wanted: &str, reply: &Reply) -> ClientError {
         let (_, address) = self.preferred_manager();
         malformed(address, wanted, reply)
+    }
+}
+
+/// Whether the server may have carried out a request that failed like this. A refusal did nothing.
+fn may_have_happened(error: &RpcError) -> bool {
+    match error {
+        RpcError::Service(error) => matches!(error.kind, ErrorKind::Unavailable | ErrorKind::Internal),
+        RpcError::TimedOut { .. } | RpcError::Unreachable { .. } | RpcError::Malformed { .. } => true,
+        RpcError::Untrusted { .. } => false,
     }
 }
 
