@@ -1,0 +1,7 @@
+//! Operations against a volume in memory. Two mounts of one volume are two machines.
+
+mod failures;
+mod history;
+mod names;
+mod views;
+mod writes;
