@@ -1,9 +1,40 @@
 //! Tests of the file engine as a whole.
 
+mod crash;
+mod faults;
+mod process;
+mod sim_disk;
+mod space;
+
 use super::*;
+use sim_disk::SimDisk;
 
 fn options() -> FileStoreOptions {
     FileStoreOptions { segment_bytes: Some(1 << 20), reserve_bytes: Some(0), background: false }
+}
+
+fn key(number: u64) -> Key {
+    let mut bytes = [0x33; 32];
+    bytes[..8].copy_from_slice(&number.to_le_bytes());
+    Key(bytes)
+}
+
+/// The engine on a simulated disk, with segments of 64 KiB.
+fn open_on(disk: &SimDisk) -> Engine {
+    try_open_on(disk).unwrap()
+}
+
+fn try_open_on(disk: &SimDisk) -> Result<Engine, StoreError> {
+    open_with(disk, 0)
+}
+
+fn open_with(disk: &SimDisk, reserve: u64) -> Result<Engine, StoreError> {
+    open_sized(disk, 64 << 10, reserve)
+}
+
+fn open_sized(disk: &SimDisk, segment: u64, reserve: u64) -> Result<Engine, StoreError> {
+    let limits = Limits::new(disk, Some(segment), Some(reserve))?;
+    Engine::open(Arc::new(disk.clone()), ProviderRole::Data, limits)
 }
 
 /// A store that removes its folder when it goes.
