@@ -11,8 +11,10 @@ use aws_lc_rs::hmac;
 use quinn::congestion::CubicConfig;
 use quinn::crypto::rustls::QuicClientConfig;
 use quinn::{
-    ClientConfig, Endpoint, EndpointConfig, IdleTimeout, MtuDiscoveryConfig, ServerConfig, TokioRuntime, TransportConfig, VarInt,
+    ClientConfig, ConnectionId, ConnectionIdGenerator, Endpoint, EndpointConfig, IdleTimeout, MtuDiscoveryConfig, ServerConfig,
+    TokioRuntime, TransportConfig, VarInt,
 };
+use std::hash::{BuildHasher, RandomState};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -120,8 +122,32 @@ impl ServerSettings {
 
 fn endpoint_config(reset_key: hmac::Key) -> Result<EndpointConfig, TransportError> {
     let mut config = EndpointConfig::new(Arc::new(reset_key));
+    config.cid_generator(|| Box::new(ConnectionIds::default()));
     config.max_udp_payload_size(RECEIVE_BYTES_MAX).map_err(|error| TransportError::Setting(error.to_string()))?;
     Ok(config)
+}
+
+/// Connection ids: a keyed hash of a counter. quinn's own generator recognises only ids of its own life and answers packets
+/// for others with silence; a server that was restarted has to answer them with a reset (see [`reset_key`]).
+#[derive(Debug, Default)]
+struct ConnectionIds {
+    keys: RandomState,
+    made: u64,
+}
+
+impl ConnectionIdGenerator for ConnectionIds {
+    fn generate_cid(&mut self) -> ConnectionId {
+        self.made += 1;
+        ConnectionId::new(&self.keys.hash_one(self.made).to_le_bytes())
+    }
+
+    fn cid_len(&self) -> usize {
+        size_of::<u64>()
+    }
+
+    fn cid_lifetime(&self) -> Option<Duration> {
+        None
+    }
 }
 
 /// An endpoint that only dials.

@@ -3,8 +3,8 @@
 //! Starting, in this order, so that nothing is announced before it can answer:
 //! 1. the certificate is checked and the port taken (wrong set-ups end here);
 //! 2. each role opens its folder, and recovers it if the last process died;
-//! 3. requests are answered ([`roles`] hands each to its role);
-//! 4. each provider joins the cluster and reports from then on ([`provider`]); the helper starts beside a version manager.
+//! 3. requests are answered (`roles` hands each to its role);
+//! 4. each provider joins the cluster and reports from then on (`provider`); the helper starts beside a version manager.
 //!
 //! Stopping goes the other way round. What must not go on (a poisoned log, a store folder of another cluster) ends
 //! [`Node::failed`]; `weftd` then says so and exits with a status that is not zero.

@@ -105,3 +105,36 @@ async fn a_server_that_stops_lets_requests_finish() {
     stopping.await.unwrap();
     waiting.await.unwrap().unwrap();
 }
+
+#[test]
+fn a_killed_and_restarted_server_says_that_it_was_restarted() {
+    let authority = authority();
+    let identity = authority.issue(Holder::Server, "server").unwrap();
+    // A runtime that goes away takes the server with it, without a word to its clients.
+    let life = |address: SocketAddr| {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let listener = runtime.block_on(async { Listener::bind(&identity, address).unwrap() });
+        let address = listener.local_address().unwrap();
+        let (stop, stopped) = watch::channel(false);
+        runtime.spawn(listener.serve(Arc::new(Echo::default()), "echo".into(), stopped));
+        (runtime, address, stop)
+    };
+    // The reset key follows from the port, so it has to be known beforehand.
+    let free = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let (first, address, _stop) = life(free);
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let address_called = Address(address.to_string());
+    let rpc = runtime.block_on(async { client(&authority) });
+    runtime.block_on(rpc.call(&address_called, echo("before"))).unwrap();
+    first.shutdown_background();
+    let (_second, _, _stop) = loop {
+        // The old socket closes when the runtime's threads are gone.
+        if std::net::UdpSocket::bind(address).is_ok() {
+            break life(address);
+        }
+        std::thread::yield_now();
+    };
+    let error = runtime.block_on(rpc.call(&address_called, echo("lost"))).unwrap_err();
+    assert!(error.is_transient() && error.to_string().contains("it was restarted"), "{error}");
+    assert_eq!(runtime.block_on(rpc.call(&address_called, echo("after"))).unwrap().body, "after");
+}
