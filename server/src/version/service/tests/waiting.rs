@@ -87,8 +87,8 @@ async fn full_queues_say_busy_and_recover() {
     let manager = open(folder.path());
     let client = Client::new(&manager).await;
     // The state thread is held up. The log thread fills its queue, then waits with a batch in its hands.
-    let (release, held) = std::sync::mpsc::channel::<()>();
-    let (begun, begins) = std::sync::mpsc::channel();
+    let (release, held) = std::sync::mpsc::sync_channel::<()>(1);
+    let (begun, begins) = std::sync::mpsc::sync_channel(1);
     let mut holding = Box::pin(manager.with_state(move |_| {
         begun.send(()).unwrap();
         held.recv().unwrap();
