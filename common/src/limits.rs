@@ -121,8 +121,14 @@ pub const TICKETS_IN_FLIGHT_MAX: usize = 1024;
 pub const TICKET_BYTES_MAX: usize = HEADER_BYTES_MAX as usize - 64 * KIB as usize;
 /// Lapsed tickets in one answer.
 pub const LAPSED_PER_ANSWER_MAX: usize = 256;
-/// Open sessions of a cluster.
-pub const SESSIONS_MAX: u64 = 65_536;
+/// Open sessions of a cluster; with [`SESSION_TEXT_BYTES_MAX`] their list fits one answer.
+pub const SESSIONS_MAX: u64 = 16_384;
+/// Host and purpose of a session are cut to this, each.
+pub const SESSION_TEXT_BYTES_MAX: usize = 100;
+/// Host and program of an author, each; Linux knows 64 and 15.
+pub const AUTHOR_TEXT_BYTES_MAX: usize = 255;
+/// Volumes of a cluster; their list fits one answer.
+pub const VOLUMES_MAX: usize = 4096;
 /// Changes of one session whose answers the client did not confirm.
 pub const CHANGES_UNANSWERED_MAX: u64 = 65_536;
 /// A segment of the version manager's log; a new one is begun behind this.
@@ -209,6 +215,7 @@ const _: () = {
     assert!(SESSION_RENEWAL.as_millis() * 3 < SESSION_LEASE.as_millis());
     assert!(HEARTBEAT.as_millis() * 3 < PROVIDER_LEASE.as_millis());
     assert!(TICKET_LEASE.as_millis() < MOUNT_TIMEOUT_DEFAULT.as_millis());
+    assert!(SESSIONS_MAX as usize * (2 * SESSION_TEXT_BYTES_MAX + 32) < HEADER_BYTES_MAX as usize);
     assert!(TICKET_GRACE.as_millis() < TICKET_LEASE.as_millis());
     assert!(LOG_FRAME_BYTES_MAX > 2 * HEADER_BYTES_MAX as usize && LOG_SEGMENT_BYTES > LOG_FRAME_BYTES_MAX as u64);
     assert!(COMMANDS_PER_COMMIT_MAX <= COMMANDS_WAITING_MAX);

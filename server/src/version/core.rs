@@ -185,7 +185,7 @@ fn change_namespace(
     request: &NamespaceChange,
     effects: &mut Vec<Effect>,
 ) -> Result<ChangeReply, Failure> {
-    let admitted = match admit(kv, request.key)? {
+    let admitted = match admit(kv, request.key, &request.author)? {
         Admission::New(admitted) => admitted,
         Admission::Repeated(Remembered::Change(reply)) => return Ok(reply),
         Admission::Repeated(Remembered::Ticket(..)) => {

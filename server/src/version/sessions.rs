@@ -12,9 +12,9 @@ use crate::version::kv::{Kv, KvError};
 use crate::version::table;
 use serde::{Deserialize, Serialize};
 use weft_common::id::{BlobId, BlobVersion, SessionId};
-use weft_common::limits::{CHANGES_UNANSWERED_MAX, SESSIONS_MAX};
+use weft_common::limits::{AUTHOR_TEXT_BYTES_MAX, CHANGES_UNANSWERED_MAX, SESSION_TEXT_BYTES_MAX, SESSIONS_MAX};
 use weft_common::time::Timestamp;
-use weft_common::wire::{ChangeReply, ErrorKind, RequestKey, SessionInfo};
+use weft_common::wire::{Author, ChangeReply, ErrorKind, RequestKey, SessionInfo};
 
 /// A session in the table.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,8 +30,13 @@ pub(crate) fn open(kv: &mut dyn Kv, id: SessionId, open: u64, host: &str, purpos
         let message = format!("{open} sessions are open, which is as many as a cluster has; unmount some, see `weft status`");
         return Err(Failure::refuse(ErrorKind::Busy, message));
     }
-    let info = SessionInfo { session: id, host: host.to_owned(), purpose: purpose.to_owned(), opened: now };
+    let info = SessionInfo { session: id, host: cut(host), purpose: cut(purpose), opened: now };
     Ok(table::put(kv, &table::session(id), &SessionRecord { info, answered_below: 0 })?)
+}
+
+/// They are for people to read; nothing else depends on them.
+fn cut(text: &str) -> String {
+    text[..text.floor_char_boundary(SESSION_TEXT_BYTES_MAX)].to_owned()
 }
 
 /// Closes a session; says whether it was open.
@@ -83,8 +88,13 @@ pub(crate) enum Remembered {
 /// Checks a change's session and sequence. Writes nothing.
 ///
 /// # Errors
-/// `SessionExpired`, `Stale` for a late duplicate, `Busy` when too many changes are unanswered.
-pub(crate) fn admit(kv: &dyn Kv, key: RequestKey) -> Result<Admission, Failure> {
+/// `SessionExpired`, `Stale` for a late duplicate, `Busy` when too many changes are unanswered, `InvalidArgument` for an author
+/// who does not fit into every version's record.
+pub(crate) fn admit(kv: &dyn Kv, key: RequestKey, author: &Author) -> Result<Admission, Failure> {
+    if author.host.len().max(author.program.len()) > AUTHOR_TEXT_BYTES_MAX {
+        let message = format!("host and program of an author have at most {AUTHOR_TEXT_BYTES_MAX} bytes each");
+        return Err(Failure::refuse(ErrorKind::InvalidArgument, message));
+    }
     let Some(record) = table::get::<SessionRecord>(kv, &table::session(key.session))? else {
         let message = format!("{} is closed or its lease lapsed; the client opens a new one", key.session);
         return Err(Failure::refuse(ErrorKind::SessionExpired, message));

@@ -4,7 +4,7 @@ use crate::version::failure::Failure;
 use crate::version::kv::Kv;
 use crate::version::{namespace, table};
 use weft_common::id::VolumeId;
-use weft_common::limits::COPIES_MAX;
+use weft_common::limits::{COPIES_MAX, VOLUMES_MAX};
 use weft_common::time::Timestamp;
 use weft_common::wire::{ErrorKind, VolumeInfo, VolumeReply, VolumeRequest, VolumeSettings};
 
@@ -79,6 +79,13 @@ pub(crate) fn create(
     check_settings(settings)?;
     if kv.get(&table::volume_name(name))?.is_some() {
         return Err(Failure::refuse(ErrorKind::AlreadyExists, format!("there is a volume '{name}' already")));
+    }
+    let (from, to) = table::volume_names();
+    if table::collect::<VolumeId>(kv, &from, &to)?.len() >= VOLUMES_MAX {
+        return Err(Failure::refuse(
+            ErrorKind::Busy,
+            format!("there are {VOLUMES_MAX} volumes, which is as many as a cluster has"),
+        ));
     }
     let latest = weft_common::id::VolumeVersion(0);
     let info = VolumeInfo { id, name: name.to_owned(), settings, latest, created: now };

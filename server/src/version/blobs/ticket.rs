@@ -23,7 +23,7 @@ pub(crate) fn ticket(
     request: &TicketRequest,
     effects: &mut Vec<Effect>,
 ) -> Result<Ticket, Failure> {
-    let admitted = match admit(kv, request.key)? {
+    let admitted = match admit(kv, request.key, &request.author)? {
         Admission::New(admitted) => admitted,
         Admission::Repeated(Remembered::Ticket(blob, version)) => return granted(kv, blob, version),
         Admission::Repeated(Remembered::Change(_)) => {

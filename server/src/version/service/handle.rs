@@ -128,7 +128,7 @@ impl Manager {
         }
     }
 
-    /// Runs a read that may refuse. A table that fails under a read is as broken as one that fails under a command.
+    /// Runs a read that may refuse. A table that fails here fails the next checkpoint as well, and that stops the manager.
     async fn ask<R: Send + 'static>(
         &self,
         read: impl FnOnce(&mut State) -> Result<R, Failure> + Send + 'static,

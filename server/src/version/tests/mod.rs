@@ -1,5 +1,6 @@
 //! The state machine over a table in memory.
 
+mod golden;
 mod idempotence;
 mod model;
 mod restore;

@@ -20,7 +20,7 @@ fn a_ticket_tells_what_is_in_flight_between_its_base_and_itself() {
     assert_eq!((first.base.root, first.in_flight.len(), first.copies), (None, 0, 1));
     let blob = first.blob;
     let second = cluster.write(inode, 100, 10);
-    assert_eq!(second.in_flight, [first.entry.clone()]);
+    assert_eq!(second.in_flight, vec![first.entry]);
     cluster.commit(blob, 1).unwrap();
     let third = cluster.write(inode, 5, 10);
     assert_eq!((third.base.version.0, third.in_flight, third.entry.size), (1, vec![second.entry], 110));

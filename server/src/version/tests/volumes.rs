@@ -65,3 +65,17 @@ fn a_removed_volume_leaves_nothing_and_its_id_is_not_used_again() {
     let Ok(Reply::Volume(VolumeReply::Volume(info))) = cluster.act(create("show", 1)) else { panic!() };
     assert!(info.id > volume);
 }
+
+#[test]
+fn texts_of_sessions_are_cut_and_authors_who_do_not_fit_are_refused() {
+    let mut cluster = Cluster::new(1);
+    let open = SessionRequest::Open { host: "ü".repeat(80), purpose: "x".repeat(101) };
+    cluster.act(Action::Session(open)).unwrap();
+    let Ok(Reply::Session(SessionReply::Sessions(list))) = cluster.act(Action::Session(SessionRequest::List)) else { panic!() };
+    assert_eq!((list[1].host.len(), list[1].purpose.len()), (100, 100));
+    let inode = cluster.create("f");
+    let update = cluster.update(0, 1);
+    let mut request = cluster.request(inode, weft_common::weave::Operation::Write(update));
+    request.author.program = "x".repeat(256);
+    assert_eq!(kind(cluster.ticket_for(request)), ErrorKind::InvalidArgument);
+}
