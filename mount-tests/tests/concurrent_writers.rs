@@ -113,7 +113,17 @@ fn check_records(path: &Path, records: u32, shape: Shape) {
         let writer = rest[0];
         let number = next[usize::from(writer)];
         let expected = record(writer, number);
-        assert!(rest.starts_with(&expected), "record {number} of writer {writer} is torn or out of order with {shape:?}");
+        if !rest.starts_with(&expected) {
+            let offset = content.len() - rest.len();
+            let same = expected.iter().zip(rest).take_while(|(a, b)| a == b).count();
+            let found = (0..records).find(|number| rest.starts_with(&record(writer, *number)));
+            panic!(
+                "{} at {offset} of {}: record {number} of writer {writer} has {same} of {} bytes right, record {found:?} is there; {shape:?}",
+                path.display(),
+                content.len(),
+                expected.len()
+            );
+        }
         next[usize::from(writer)] += 1;
         rest = &rest[expected.len()..];
     }
