@@ -80,7 +80,8 @@ fn appenders_on_all_mounts_lose_no_record_and_tear_none() {
                 scope.spawn(move || append_records(&path, writer as u8, records));
             }
         });
-        for mount in &mounts {
+        let fresh = cluster.mount(&volume);
+        for mount in std::iter::once(&fresh).chain(&mounts) {
             check_records(&mount.path().join("render.log"), records, shape);
         }
     }
@@ -116,6 +117,12 @@ fn check_records(path: &Path, records: u32, shape: Shape) {
         if !rest.starts_with(&expected) {
             let offset = content.len() - rest.len();
             let same = expected.iter().zip(rest).take_while(|(a, b)| a == b).count();
+            let wrong = offset + same;
+            let elsewhere = content.windows(12).position(|window| Some(window) == expected.get(same..same + 12));
+            eprintln!(
+                "wrong bytes at {wrong}: {:x?}; the right ones are at {elsewhere:?}",
+                &content[wrong..(wrong + 24).min(content.len())]
+            );
             let found = (0..records).find(|number| rest.starts_with(&record(writer, *number)));
             panic!(
                 "{} at {offset} of {}: record {number} of writer {writer} has {same} of {} bytes right, record {found:?} is there; {shape:?}",

@@ -15,6 +15,8 @@ use crate::read::Sequence;
 pub(crate) struct Opened {
     /// The handle.
     pub(crate) handle: HandleId,
+    /// Reads and writes pass by the kernel's page cache.
+    pub(crate) direct: bool,
     /// The kernel may keep the pages that it has.
     pub(crate) keep_cache: bool,
     /// Closing needs no flush: nothing can be written through the handle.
@@ -48,7 +50,7 @@ impl Filesystem {
                 let tree = old.attributes.tree.ok_or_else(not_a_file)?;
                 let handle = self.handles.next();
                 self.handles.insert(handle, Open::Old(Arc::new(OldHandle { tree, sequence: Mutex::new(Sequence::default()) })));
-                Ok(Opened { handle, keep_cache: true, no_flush: true })
+                Ok(Opened { handle, direct: false, keep_cache: true, no_flush: true })
             }
             _ => Err(not_a_file()),
         }
@@ -82,11 +84,19 @@ impl Filesystem {
         if let Some(tree) = tree {
             self.kernel.note_pages(node, tree);
         }
-        Ok(Opened { handle: id, keep_cache, no_flush: !mode.write })
+        // Through the page cache, the kernel cuts a write where it leaves a page that it knows only in part, at places that
+        // follow from where *it* believes the file to end. An append must stay in one piece.
+        Ok(Opened { handle: id, direct: mode.append, keep_cache, no_flush: !mode.write })
     }
 
     /// `O_TRUNC` is part of what the handle will publish: nobody elsewhere sees the empty file in between.
     async fn truncate_at_open(&self, handle: &Handle) -> Result<(), Failure> {
+        {
+            let state = handle.file.state();
+            if !state.is_dirty() && state.size_below() == 0 {
+                return Ok(());
+            }
+        }
         self.alter(handle, |pending, below| pending.truncate(below, 0)).await?;
         let mut state = handle.file.state();
         state.pending.modified = Some(now());

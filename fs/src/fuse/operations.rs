@@ -495,6 +495,7 @@ fn answer_sized(reply: ReplyXattr, size: u32, value: &[u8]) {
 
 fn open_flags(opened: Opened) -> FopenFlags {
     let mut flags = FopenFlags::empty();
+    flags.set(FopenFlags::FOPEN_DIRECT_IO, opened.direct);
     flags.set(FopenFlags::FOPEN_KEEP_CACHE, opened.keep_cache);
     flags.set(FopenFlags::FOPEN_NOFLUSH, opened.no_flush);
     flags
