@@ -24,6 +24,12 @@ pub(super) struct History<R> {
     value: PhantomData<fn() -> R>,
 }
 
+/// Names and what they had, in order.
+pub(super) type Listing<R> = Vec<(Vec<u8>, Dated<R>)>;
+
+/// A visitor of a scan that may fail.
+pub(super) type TryVisit<'a> = dyn FnMut(&[u8], &[u8]) -> Result<bool, KvError> + 'a;
+
 /// A value and when it held.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Interval<R> {
@@ -128,7 +134,7 @@ impl<R: Serialize + DeserializeOwned> History<R> {
         after: Option<&[u8]>,
         at: At,
         limit: usize,
-    ) -> Result<Vec<(Vec<u8>, Dated<R>)>, KvError> {
+    ) -> Result<Listing<R>, KvError> {
         let mut found = self.list_head(kv, volume, prefix, after, at, limit)?;
         if let At::Version(n) = at {
             found.extend(self.list_past(kv, volume, prefix, after, n, limit)?);
@@ -146,7 +152,7 @@ impl<R: Serialize + DeserializeOwned> History<R> {
         after: Option<&[u8]>,
         at: At,
         limit: usize,
-    ) -> Result<Vec<(Vec<u8>, Dated<R>)>, KvError> {
+    ) -> Result<Listing<R>, KvError> {
         let base = Key::new(self.head, volume).bytes(prefix);
         let mut found = Vec::new();
         try_scan(kv, &start(&base, after), &base.end(), &mut |key, row| {
@@ -171,7 +177,7 @@ impl<R: Serialize + DeserializeOwned> History<R> {
         after: Option<&[u8]>,
         n: VolumeVersion,
         limit: usize,
-    ) -> Result<Vec<(Vec<u8>, Dated<R>)>, KvError> {
+    ) -> Result<Listing<R>, KvError> {
         let base = Key::new(self.past, volume).bytes(prefix);
         let (mut found, mut decided, mut seek) = (Vec::new(), Vec::new(), Some(start(&base, after)));
         while let Some(from) = seek.take() {
@@ -212,12 +218,7 @@ fn next(n: VolumeVersion) -> VolumeVersion {
 }
 
 /// An ascending scan whose visitor may fail.
-pub(super) fn try_scan(
-    kv: &dyn Kv,
-    from: &[u8],
-    to: &[u8],
-    visit: &mut dyn FnMut(&[u8], &[u8]) -> Result<bool, KvError>,
-) -> Result<(), KvError> {
+pub(super) fn try_scan(kv: &dyn Kv, from: &[u8], to: &[u8], visit: &mut TryVisit<'_>) -> Result<(), KvError> {
     let mut failure = None;
     kv.scan(from, to, Order::Ascending, &mut |key, row| {
         visit(key, row).unwrap_or_else(|error| {

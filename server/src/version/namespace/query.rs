@@ -2,7 +2,7 @@
 
 use super::keys;
 use super::records::Counters;
-use super::view::{ENTRIES, View, XATTRS};
+use super::view::{ENTRIES, View, XATTRS, Xattrs};
 use super::{NamespaceError, history, refuse};
 use crate::version::kv::{Kv, KvError};
 use weft_common::id::{InodeNumber, ROOT_INODE, VolumeId, VolumeVersion};
@@ -57,8 +57,8 @@ fn of_tree(view: &View<'_>, query: &Query) -> Result<NamespaceAnswer, NamespaceE
         Query::GetXattr { inode, name } => get_xattr(view, *inode, name),
         Query::ListXattrs(inode) => {
             let bytes = view.inode(*inode)?.value.xattr_bytes;
-            let xattrs = if bytes == 0 { Vec::new() } else { view.xattrs(*inode)? };
-            Ok(NamespaceAnswer::Names(xattrs.into_iter().map(|(name, _)| name).collect()))
+            let xattrs = if bytes == 0 { Xattrs::new() } else { view.xattrs(*inode)? };
+            Ok(NamespaceAnswer::Names(xattrs.into_keys().collect()))
         }
         Query::PathOf(inode) => Ok(NamespaceAnswer::Path(view.path_of(*inode)?)),
         other => refuse(ErrorKind::Internal, format!("{} does not read the tree", other.name())),

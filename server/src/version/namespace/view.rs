@@ -5,6 +5,7 @@ use super::keys::{self, Key, OTHER_NAMES};
 use super::records::{Counters, Dated, InodeRecord, Place};
 use super::{NamespaceError, refuse, txn};
 use crate::version::kv::{Kv, KvError};
+use std::collections::BTreeMap;
 use weft_common::id::{InodeNumber, ROOT_INODE, VolumeId};
 use weft_common::limits::HEADER_BYTES_MAX;
 use weft_common::name::FileName;
@@ -13,6 +14,9 @@ use weft_common::wire::{At, Attributes, ErrorKind};
 pub(super) const ENTRIES: History<InodeNumber> = History::new(keys::ENTRIES, keys::ENTRIES_PAST);
 pub(super) const INODES: History<InodeRecord> = History::new(keys::INODES, keys::INODES_PAST);
 pub(super) const XATTRS: History<Vec<u8>> = History::new(keys::XATTRS, keys::XATTRS_PAST);
+
+/// Extended attributes: names and values.
+pub(super) type Xattrs = BTreeMap<Vec<u8>, Vec<u8>>;
 
 /// Components of a path that is answered take at most this many bytes together: an answer must fit a message.
 const PATH_BYTES_MAX: usize = HEADER_BYTES_MAX as usize / 4;
@@ -95,7 +99,7 @@ impl<'k> View<'k> {
     }
 
     /// All extended attributes; together they are small.
-    pub(super) fn xattrs(&self, inode: InodeNumber) -> Result<Vec<(Vec<u8>, Vec<u8>)>, KvError> {
+    pub(super) fn xattrs(&self, inode: InodeNumber) -> Result<Xattrs, KvError> {
         let found = XATTRS.list(self.kv, self.volume, &keys::of_inode(inode), None, self.at, usize::MAX)?;
         Ok(found.into_iter().map(|(name, value)| (name, value.value)).collect())
     }

@@ -7,9 +7,8 @@
 use super::{check_empty, check_new_name, check_room_for_directory};
 use crate::version::namespace::edit::{Edit, Summary};
 use crate::version::namespace::records::{Body, InodeRecord, Place};
-use crate::version::namespace::view::View;
+use crate::version::namespace::view::{View, Xattrs};
 use crate::version::namespace::{NamespaceError, VolumeTxn};
-use std::collections::BTreeMap;
 use weft_common::id::{BlobVersion, InodeNumber, VolumeVersion};
 use weft_common::weave::Tree;
 use weft_common::wire::{At, ChangeKind, ChangeReply};
@@ -18,7 +17,7 @@ use weft_common::wire::{At, ChangeKind, ChangeReply};
 struct Then {
     inode: InodeNumber,
     record: InodeRecord,
-    xattrs: BTreeMap<Vec<u8>, Vec<u8>>,
+    xattrs: Xattrs,
 }
 
 pub(super) fn restore(
@@ -46,7 +45,7 @@ pub(super) fn restore(
 
 fn find(past: &View<'_>, place: &Place) -> Result<Option<Then>, NamespaceError> {
     let Some(inode) = past.entry(place.directory, &place.name)? else { return Ok(None) };
-    Ok(Some(Then { inode, record: past.named(inode)?.value, xattrs: past.xattrs(inode)?.into_iter().collect() }))
+    Ok(Some(Then { inode, record: past.named(inode)?.value, xattrs: past.xattrs(inode)? }))
 }
 
 fn restore_absence(mut edit: Edit<'_, '_>, place: &Place, now: InodeNumber) -> Result<ChangeReply, NamespaceError> {
@@ -74,7 +73,7 @@ fn restore_in_place(
         xattr_bytes: then.record.xattr_bytes,
         ..current.clone()
     };
-    if restored == current && !content_differs && edit.head().xattrs(inode)?.into_iter().eq(then.xattrs.clone()) {
+    if restored == current && !content_differs && edit.head().xattrs(inode)? == then.xattrs {
         return edit.reply(inode);
     }
     if content_differs {
@@ -136,8 +135,8 @@ fn clone_body(edit: &mut Edit<'_, '_>, body: &Body) -> Body {
     }
 }
 
-fn stage_xattrs(edit: &mut Edit<'_, '_>, inode: InodeNumber, then: &BTreeMap<Vec<u8>, Vec<u8>>) -> Result<(), NamespaceError> {
-    let now: BTreeMap<_, _> = edit.head().xattrs(inode)?.into_iter().collect();
+fn stage_xattrs(edit: &mut Edit<'_, '_>, inode: InodeNumber, then: &Xattrs) -> Result<(), NamespaceError> {
+    let now = edit.head().xattrs(inode)?;
     for name in now.keys().filter(|name| !then.contains_key(*name)) {
         edit.set_xattr(inode, name, None);
     }

@@ -33,11 +33,11 @@ enum Step {
 fn step() -> impl Strategy<Value = Step> {
     let place = (any::<u8>(), any::<u8>());
     prop_oneof![
-        8 => (place.clone(), any::<u8>(), any::<u16>(), any::<bool>()).prop_map(
+        8 => (place, any::<u8>(), any::<u16>(), any::<bool>()).prop_map(
             |((directory, name), kind, mode, exclusive)| Step::Create { directory, name, kind, mode, exclusive }),
-        5 => (any::<u8>(), place.clone()).prop_map(|(inode, (directory, name))| Step::Link { inode, directory, name }),
-        6 => (place.clone(), prop::bool::weighted(0.9)).prop_map(|(place, rightly)| Step::Remove { place, rightly }),
-        5 => (place.clone(), place.clone(), any::<u8>()).prop_map(|(from, to, flags)| Step::Rename { from, to, flags }),
+        5 => (any::<u8>(), place).prop_map(|(inode, (directory, name))| Step::Link { inode, directory, name }),
+        6 => (place, prop::bool::weighted(0.9)).prop_map(|(place, rightly)| Step::Remove { place, rightly }),
+        5 => (place, place, any::<u8>()).prop_map(|(from, to, flags)| Step::Rename { from, to, flags }),
         2 => (any::<u8>(), any::<u8>(), any::<u16>()).prop_map(
             |(inode, what, value)| Step::SetAttributes { inode, what, value }),
         2 => (any::<u8>(), any::<u8>(), any::<u8>(), any::<u8>()).prop_map(
@@ -100,7 +100,7 @@ impl Pair {
         let latest = self.model.versions.last().unwrap();
         let all = latest.0.iter().flat_map(|(inode, node)| node.entries.keys().map(|name| (*inode, name.clone())));
         let all: Vec<_> = all.collect();
-        match all.is_empty() || pick.1 % 4 == 0 {
+        match all.is_empty() || pick.1.is_multiple_of(4) {
             true => (self.directory(pick.0), named(pick.1 / 4)),
             false => all[usize::from(pick.0) % all.len()].clone(),
         }
@@ -204,7 +204,7 @@ impl Pair {
             }
             Step::Rename { from, to, flags } => {
                 let ((parent, name), (new_parent, new_name)) = (self.place(from), self.place(to));
-                let (no_replace, exchange) = (flags % 8 == 0, flags % 3 == 0);
+                let (no_replace, exchange) = (flags.is_multiple_of(8), flags.is_multiple_of(3));
                 Change::Rename { parent, name, new_parent, new_name, no_replace, exchange }
             }
             Step::SetAttributes { inode, what, value } => {
@@ -232,7 +232,7 @@ impl Pair {
             Step::Restore { directory, name, source, to } => {
                 let to = self.version(to);
                 let seen: Vec<_> = self.model.names_seen.iter().collect();
-                let (parent, name) = match seen.is_empty() || name % 4 == 0 {
+                let (parent, name) = match seen.is_empty() || name.is_multiple_of(4) {
                     true => (self.directory(directory), named(name / 4)),
                     false => seen[usize::from(name) % seen.len()].clone(),
                 };
