@@ -16,7 +16,6 @@ use weft_common::wire::{At, DirectoryEntry, ErrorKind, NamespaceAnswer, Query, V
 /// [`NamespaceError::Service`]: `NotFound` for what is not there, `Stale` for inodes that were removed and released,
 /// `NotDirectory`, `NoAttribute`, `InvalidArgument`.
 pub fn query(kv: &dyn Kv, volume: VolumeId, at: At, query: &Query) -> Result<NamespaceAnswer, NamespaceError> {
-    let (view, counters) = View::open(kv, volume, at)?;
     match query {
         Query::LookUp { .. }
         | Query::Attributes(_)
@@ -25,7 +24,22 @@ pub fn query(kv: &dyn Kv, volume: VolumeId, at: At, query: &Query) -> Result<Nam
         | Query::ReadLink(_)
         | Query::GetXattr { .. }
         | Query::ListXattrs(_)
-        | Query::PathOf(_) => of_tree(&view, query),
+        | Query::PathOf(_) => of_tree(&View::open(kv, volume, at)?.0, query),
+        Query::Statistics
+        | Query::Latest
+        | Query::VersionAt(_)
+        | Query::VersionTagged(_)
+        | Query::Tags
+        | Query::VersionsOf { .. }
+        | Query::HistoryOf { .. }
+        | Query::Watch { .. } => of_history(kv, volume, query),
+    }
+}
+
+/// Queries that are not about one version.
+fn of_history(kv: &dyn Kv, volume: VolumeId, query: &Query) -> Result<NamespaceAnswer, NamespaceError> {
+    let (view, counters) = View::open(kv, volume, At::Head)?;
+    match query {
         Query::Statistics => Ok(NamespaceAnswer::Statistics(statistics(&counters))),
         Query::Latest => Ok(NamespaceAnswer::Version(counters.latest)),
         Query::VersionAt(time) => history::version_at(&view, &counters, *time),
@@ -36,6 +50,7 @@ pub fn query(kv: &dyn Kv, volume: VolumeId, at: At, query: &Query) -> Result<Nam
         }
         Query::VersionsOf { directory, after, limit } => history::changes_of(&view, *directory, *after, bounded(*limit)),
         Query::HistoryOf { parent, name, after, limit } => history::history_of(&view, *parent, name, *after, bounded(*limit)),
+        other => refuse(ErrorKind::Internal, format!("{} reads one version", other.name())),
     }
 }
 

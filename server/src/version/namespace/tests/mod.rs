@@ -92,7 +92,6 @@ impl Volume {
                 Ok(answer)
             }
             Err(NamespaceError::Service(error)) => {
-                drop(txn);
                 assert_eq!(self.kv.writes.get(), writes, "a refused change wrote something: {error}");
                 assert!(!error.message.is_empty());
                 Err(error.kind)

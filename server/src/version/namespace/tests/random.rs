@@ -135,8 +135,8 @@ impl Pair {
         let (before, inodes) = (self.model.latest(), self.model.inodes_made);
         let reply = self.volume.change(change);
         let expected = self.model.apply(change, self.volume.now);
-        let inode = reply.as_ref().map(|reply| reply.attributes.as_ref().map(|attributes| attributes.inode));
-        assert_eq!(inode, expected.as_ref().map(Clone::clone), "{change:?}");
+        let inode = reply.clone().map(|reply| reply.attributes.map(|attributes| attributes.inode));
+        assert_eq!(inode, expected, "{change:?}");
         if let Ok(ChangeReply { version, attributes }) = reply {
             assert_eq!(version, self.model.latest());
             let is_tag = matches!(change, Change::SetTag { .. } | Change::RemoveTag(_));
