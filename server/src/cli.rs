@@ -70,7 +70,7 @@ pub struct InitArgs {
     /// IP address and port that the first server is to listen on
     #[arg(long, value_name = "ADDR", default_value_t = SocketAddr::from(([127, 0, 0, 1], DEFAULT_PORT)))]
     pub listen: SocketAddr,
-    /// Host and port at which others reach it [default: --listen; with 0.0.0.0 or [::] this machine's name]
+    /// Host and port at which others reach it [default: --listen; with 0.0.0.0 or `::` this machine's name]
     #[arg(long, value_name = "HOST:PORT")]
     pub advertise: Option<String>,
 }
