@@ -65,6 +65,11 @@ impl Pending {
         self.is_empty() || self.is_append == is_append || (is_append && self.cut_to == Some(0))
     }
 
+    /// Whether its place is known only when it is published.
+    pub(crate) fn is_append(&self) -> bool {
+        self.is_append
+    }
+
     /// Pieces that would each become an extent.
     pub(crate) fn piece_count(&self) -> usize {
         self.data.count() + self.holes.len()

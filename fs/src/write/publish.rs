@@ -58,7 +58,7 @@ impl Publisher {
         let Some(layer) = self.take(file, wanted) else { return Ok(()) };
         match self.deliver(file.inode, &layer).await {
             Ok(published) => {
-                self.settle(file, &published);
+                self.settle(file, &layer, &published);
                 Ok(())
             }
             Err(error) => {
@@ -88,7 +88,7 @@ impl Publisher {
     }
 
     /// Moves every view of this mount to what was published.
-    fn settle(&self, file: &File, published: &Published) {
+    fn settle(&self, file: &File, layer: &Pending, published: &Published) {
         let mut state = file.state();
         state.in_flight = None;
         let Some(attributes) = &published.attributes else {
@@ -101,8 +101,9 @@ impl Publisher {
         let newest = state.newest.clone();
         for view in &mut state.views {
             // The kernel's pages were written through: they are the new version's, unless somebody else's update is below ours.
+            // An append passed by them, to a place that the kernel need not have known.
             let is_next = match (view.tree(), newest.tree) {
-                (Some(old), Some(new)) => {
+                (Some(old), Some(new)) if !layer.is_append() => {
                     old.blob == new.blob && new.version == published.blob_version && old.version.0 + 1 == new.version.0
                 }
                 _ => false,
