@@ -9,6 +9,12 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use tempfile::TempDir;
 
+/// Whether the sizes of the issue are asked for (`WEFT_LONG_TESTS`) and not the small ones of every run.
+#[must_use]
+pub fn long_tests() -> bool {
+    std::env::var_os("WEFT_LONG_TESTS").is_some()
+}
+
 /// What a volume is made with.
 #[derive(Clone, Copy, Debug)]
 pub struct Shape {
@@ -18,6 +24,25 @@ pub struct Shape {
     pub fan_out: u32,
     /// Copies of pages and nodes.
     pub copies: u8,
+}
+
+impl Shape {
+    /// What tests run with: page size 64 KiB and 1 MiB, fan-out 2 and 32, 1 and 2 copies. Every pair of two of them in each run,
+    /// all eight combinations in a long one.
+    #[must_use]
+    pub fn tested() -> Vec<Self> {
+        let mut shapes = Vec::new();
+        for (page_kib, pages) in [(64, 0), (1024, 1)] {
+            for (fan_out, wide) in [(2, 0), (32, 1)] {
+                for copies in [1, 2] {
+                    if long_tests() || (pages + wide + copies) % 2 == 1 {
+                        shapes.push(Self { page_kib, fan_out, copies });
+                    }
+                }
+            }
+        }
+        shapes
+    }
 }
 
 /// One `weftd`: its configuration, and the process while it runs.
@@ -75,7 +100,7 @@ impl Cluster {
     fn add_server(&mut self, name: &str, role: &str) {
         let listen = if role == "version-manager" { self.manager.clone() } else { free_address() };
         let text = format!(
-            "roles = [\"{role}\"]\nlisten = \"{listen}\"\nmanagers = [\"{}\"]\nidentity = \"cluster/identity\"\nstore = \"{name}\"\nlog = \"info,weft_server=debug\"\n",
+            "roles = [\"{role}\"]\nlisten = \"{listen}\"\nmanagers = [\"{}\"]\nidentity = \"cluster/identity\"\nstore = \"{name}\"\nlog = \"info,weft_server=debug,weft_common=debug\"\n",
             self.manager
         );
         let config = self.folder.path().join(format!("{name}.toml"));
@@ -167,10 +192,11 @@ impl Cluster {
     pub fn mount_with(&mut self, volume: &str, options: &[&str]) -> Mount {
         self.mounts += 1;
         let path = self.folder.path().join(format!("mnt{}", self.mounts));
+        let log = path.with_extension("log");
         let identity = self.identity();
         let url = self.url(volume);
         let arguments = [&["--identity", identity.to_str().expect("a path in UTF-8")][..], options, &[&url]].concat();
-        Mount::start(&arguments, &path, &path.with_extension("log"))
+        Mount::start(&arguments, &path, &log)
     }
 
     /// Asks every server to end, waits for it, and starts all again.

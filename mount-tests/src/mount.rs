@@ -22,7 +22,11 @@ impl Mount {
     pub fn start(arguments: &[&str], path: &Path, log: &Path) -> Self {
         std::fs::create_dir_all(path).expect("a mountpoint");
         let mut command = Command::new(path_of("weft"));
-        command.arg("mount").args(arguments).arg(path);
+        command
+            .arg("mount")
+            .args(arguments)
+            .arg(path)
+            .env("RUST_LOG", "info,weft_common::client=debug,weft_fs=debug,fuser=error");
         let mut process = Process::start(command, log);
         until(&format!("{} is mounted", path.display()), || {
             let status = process.ended();

@@ -5,22 +5,13 @@ use std::io::{Read, Write};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::thread;
-use weft_mount_tests::cluster::{Cluster, Shape};
+use weft_mount_tests::cluster::{Cluster, Shape, long_tests};
 use weft_mount_tests::mount::Mount;
 use weft_mount_tests::random::Random;
 
 const MOUNTS: usize = 4;
 const WRITERS: usize = 8;
 const RANGE: usize = 1000;
-
-/// Every combination that a volume may be made with: fan-out 2 and 32, page size 64 KiB and 1 MiB, 1 and 2 copies.
-fn shapes() -> impl Iterator<Item = Shape> {
-    [(64, 2, 1), (64, 32, 2), (1024, 2, 2), (1024, 32, 1)].into_iter().map(|(page_kib, fan_out, copies)| Shape {
-        page_kib,
-        fan_out,
-        copies,
-    })
-}
 
 /// The byte that belongs at `offset`: it tells the writer and the place.
 fn byte_at(offset: usize) -> u8 {
@@ -30,9 +21,9 @@ fn byte_at(offset: usize) -> u8 {
 
 #[test]
 fn interleaved_ranges_of_one_file_are_exact() {
-    let bytes = if std::env::var_os("WEFT_LONG_TESTS").is_some() { 64 << 20 } else { 8 << 20 };
+    let bytes = if long_tests() { 64 << 20 } else { 8 << 20 };
     let mut cluster = Cluster::start(3, 3);
-    for (number, shape) in shapes().enumerate() {
+    for (number, shape) in Shape::tested().into_iter().enumerate() {
         let volume = format!("tiles{number}");
         cluster.create_volume(&volume, shape);
         let mounts: Vec<Mount> = (0..MOUNTS).map(|_| cluster.mount(&volume)).collect();
@@ -67,9 +58,9 @@ fn check_pattern(path: &Path, bytes: usize, shape: Shape) {
 
 #[test]
 fn appenders_on_all_mounts_lose_no_record_and_tear_none() {
-    let records = if std::env::var_os("WEFT_LONG_TESTS").is_some() { 1000 } else { 100 };
+    let records = if long_tests() { 1000 } else { 100 };
     let mut cluster = Cluster::start(3, 3);
-    for (number, shape) in shapes().enumerate() {
+    for (number, shape) in Shape::tested().into_iter().enumerate() {
         let volume = format!("logs{number}");
         cluster.create_volume(&volume, shape);
         let mounts: Vec<Mount> = (0..MOUNTS).map(|_| cluster.mount(&volume)).collect();

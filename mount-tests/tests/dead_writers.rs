@@ -5,7 +5,7 @@ use std::os::unix::fs::FileExt;
 use std::process::Command;
 use std::time::{Duration, Instant};
 use weft_common::limits::TICKET_LEASE;
-use weft_mount_tests::cluster::{Cluster, Shape};
+use weft_mount_tests::cluster::{Cluster, Shape, long_tests};
 use weft_mount_tests::crash::{DEAD_BYTE, DEAD_RANGE};
 use weft_mount_tests::mount::Mount;
 use weft_mount_tests::process::run;
@@ -19,20 +19,29 @@ const NEXT_RANGE: std::ops::Range<usize> = 400_000..410_000;
 #[test]
 fn a_dead_writer_holds_up_nobody_and_leaves_all_or_nothing() {
     let mut cluster = Cluster::start(2, 2);
-    cluster.create_volume("show", Shape { page_kib: 64, fan_out: 2, copies: 2 });
-    let mount = cluster.mount("show");
+    let shapes = if long_tests() { Shape::tested() } else { vec![Shape { page_kib: 64, fan_out: 2, copies: 2 }] };
+    for (number, shape) in shapes.into_iter().enumerate() {
+        let volume = format!("show{number}");
+        cluster.create_volume(&volume, shape);
+        let mount = cluster.mount(&volume);
+        kill_at_every_call(&cluster, &volume, &mount);
+        mount.unmount();
+    }
+}
+
+fn kill_at_every_call(cluster: &Cluster, volume: &str, mount: &Mount) {
     let (mut absent, mut whole) = (0, 0);
     for when in ["before", "after"] {
         for call in 0.. {
             let file = format!("{when}{call}");
             std::fs::write(mount.path().join(&file), vec![OLD_BYTE; FILE_BYTES]).expect("the file before");
-            let published = write_and_die(&cluster, &file, call, when);
-            match next_writer(&mount, &file) {
+            let published = write_and_die(cluster, volume, &file, call, when);
+            match next_writer(mount, &file) {
                 true => whole += 1,
                 false => absent += 1,
             }
             if published {
-                assert!(call > 4, "pages, ticket, nodes and commit are more than {call} calls");
+                assert!(call > 3, "pages, ticket, nodes and commit are more than {call} calls");
                 break;
             }
         }
@@ -42,9 +51,9 @@ fn a_dead_writer_holds_up_nobody_and_leaves_all_or_nothing() {
 }
 
 /// Whether the writer lived.
-fn write_and_die(cluster: &Cluster, file: &str, call: usize, when: &str) -> bool {
+fn write_and_die(cluster: &Cluster, volume: &str, file: &str, call: usize, when: &str) -> bool {
     let mut command = Command::new(env!("CARGO_BIN_EXE_crash-writer"));
-    command.arg(cluster.manager()).arg(cluster.identity()).args(["show", file, &call.to_string(), when]);
+    command.arg(cluster.manager()).arg(cluster.identity()).args([volume, file, &call.to_string(), when]);
     let output = run(command);
     let published = output.stdout == b"published\n";
     let killed = std::os::unix::process::ExitStatusExt::signal(&output.status) == Some(rustix::process::Signal::KILL.as_raw());

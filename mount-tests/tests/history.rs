@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use weft_mount_tests::cluster::{Cluster, Shape};
+use weft_mount_tests::cluster::{Cluster, Shape, long_tests};
 use weft_mount_tests::fingerprint::{Fingerprint, differences, fingerprint};
 use weft_mount_tests::mount::Mount;
 use weft_mount_tests::operations::Scribbler;
 
-/// Operations in all; the full number with `WEFT_LONG_TESTS`.
+/// Operations on each volume; the full number with `WEFT_LONG_TESTS`.
 fn operations() -> usize {
-    if std::env::var_os("WEFT_LONG_TESTS").is_some() { 2000 } else { 240 }
+    if long_tests() { 2000 } else { 60 }
 }
 
 /// The newest version that `.versions` lists.
@@ -43,13 +43,13 @@ fn check(root: &Path, seen: &BTreeMap<u64, Fingerprint>) {
 #[test]
 fn every_version_of_a_cluster_survives_a_restart_of_everything() {
     let mut cluster = Cluster::start(3, 3);
-    let shapes = [(64, 2, 1), (1024, 32, 2)];
+    let shapes = Shape::tested();
     let mut remembered = Vec::new();
-    for (number, (page_kib, fan_out, copies)) in shapes.into_iter().enumerate() {
+    for (number, shape) in shapes.iter().enumerate() {
         let volume = format!("history{number}");
-        cluster.create_volume(&volume, Shape { page_kib, fan_out, copies });
+        cluster.create_volume(&volume, *shape);
         let mount = cluster.mount(&volume);
-        let seen = scribble(mount.path(), number as u64 + 1, operations() / shapes.len());
+        let seen = scribble(mount.path(), number as u64 + 1, operations());
         check(mount.path(), &seen);
         mount.unmount();
         remembered.push((volume, seen));
@@ -67,7 +67,7 @@ fn every_version_of_a_local_volume_survives_a_restart() {
     let folder = tempfile::tempdir().expect("a folder");
     let (store, path) = (folder.path().join("store"), folder.path().join("mnt"));
     let mount = Mount::local(&store, &path, &["--page-size", "64KiB", "--fan-out", "32"]);
-    let seen = scribble(mount.path(), 99, operations() / 2);
+    let seen = scribble(mount.path(), 99, operations() * 2);
     mount.unmount();
     let mount = Mount::local(&store, &path, &[]);
     check(mount.path(), &seen);

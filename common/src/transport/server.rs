@@ -232,7 +232,10 @@ async fn serve_request(service: &Service, peer: &Peer, send: SendStream, mut rec
 
 async fn respond(service: &Service, answer: Result<Answer, ServiceError>, send: &mut SendGuard) {
     let (header, body): (AnswerHeader, Bytes) = match answer {
-        Ok(Answer { reply, body }) => (Ok(reply), body),
+        Ok(Answer { reply, body }) => {
+            tracing::debug!(bytes = body.len(), "answered");
+            (Ok(reply), body)
+        }
         Err(error) => {
             tracing::debug!(%error, "refused");
             (Err(error.from_server(&service.server_name)), Bytes::new())
