@@ -1,6 +1,7 @@
 //! What can go wrong in a command, each with what to do about it. `weft` prints one of these and exits with 1.
 
 use super::target::UrlError;
+use crate::mount::MountError;
 use std::path::PathBuf;
 use weft_common::client::ClientError;
 
@@ -68,25 +69,9 @@ pub(super) enum CliError {
     /// The network cannot be used.
     #[error("{0}")]
     Transport(String),
-    /// The mount point cannot be used.
-    #[error("mountpoint {path}: {problem}")]
-    MountPoint {
-        /// The mount point.
-        path: PathBuf,
-        /// Why, and what to do.
-        problem: String,
-    },
-    /// FUSE is not there.
-    #[error("{0}")]
-    NoFuse(&'static str),
     /// The mount failed.
-    #[error("mounting on {path} failed: {reason}")]
-    Mount {
-        /// The mount point.
-        path: PathBuf,
-        /// Why.
-        reason: String,
-    },
+    #[error(transparent)]
+    Mount(#[from] MountError),
     /// Unmounting failed.
     #[error("unmounting {path} failed: {reason}")]
     Unmount {

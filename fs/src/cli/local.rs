@@ -1,1 +1,60 @@
 //! The servers of `weft mount --local`, in this process: the only file here that names them.
+
+use super::error::CliError;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use weft_common::rpc::{Address, Rpc};
+use weft_server::node::{LocalNode, NodeError, start_local};
+
+/// All roles over one folder.
+#[derive(Debug)]
+pub(super) struct LocalServers {
+    folder: PathBuf,
+    node: LocalNode,
+}
+
+impl LocalServers {
+    /// Starts them; makes the folder if need be.
+    ///
+    /// # Errors
+    /// [`CliError::Local`] says what is in the way.
+    pub(super) async fn start(folder: &Path) -> Result<Self, CliError> {
+        let folder = std::path::absolute(folder).map_err(CliError::io(folder.display().to_string()))?;
+        let node = start_local(&folder).await.map_err(failed(&folder))?;
+        Ok(Self { folder, node })
+    }
+
+    /// How to call them: within the process.
+    pub(super) fn rpc(&self) -> Arc<dyn Rpc> {
+        self.node.rpc()
+    }
+
+    /// Where the version manager answers, within the process and on this host's loopback alike.
+    pub(super) fn managers(&self) -> Vec<Address> {
+        self.node.managers()
+    }
+
+    /// The folder with the certificate that tools need.
+    pub(super) fn identity(&self) -> &Path {
+        self.node.identity()
+    }
+
+    /// Returns when they cannot go on, with the reason.
+    pub(super) async fn failed(&mut self) -> CliError {
+        let error = self.node.failed().await;
+        failed(&self.folder)(error)
+    }
+
+    /// Writes everything down and ends them.
+    ///
+    /// # Errors
+    /// [`CliError::Local`].
+    pub(super) async fn stop(self) -> Result<(), CliError> {
+        self.node.stop().await.map_err(failed(&self.folder))
+    }
+}
+
+fn failed(folder: &Path) -> impl FnOnce(NodeError) -> CliError {
+    let folder = folder.to_owned();
+    |error| CliError::Local { folder, reason: error.to_string() }
+}

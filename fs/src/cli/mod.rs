@@ -14,7 +14,6 @@ mod human;
 mod local;
 mod log;
 mod mount;
-mod mountpoint;
 mod mounts;
 mod names;
 mod output;

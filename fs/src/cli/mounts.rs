@@ -2,7 +2,7 @@
 
 use super::error::CliError;
 use std::ffi::OsString;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
 /// Filesystem type of our mounts.
@@ -71,15 +71,6 @@ fn unescape(field: &[u8]) -> Vec<u8> {
         }
     }
     text
-}
-
-/// Whether `program` is in one of the folders of PATH.
-#[must_use]
-pub(super) fn is_installed(program: &str) -> bool {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path)
-        .filter(|folder| !folder.as_os_str().as_bytes().is_empty())
-        .any(|folder| folder.join(program).is_file())
 }
 
 #[cfg(test)]

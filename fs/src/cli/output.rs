@@ -32,13 +32,6 @@ impl Output {
         }
     }
 
-    /// Tells a person what was done; with `--json` the exit status says it.
-    pub(super) fn note(self, text: &str) {
-        if !self.json {
-            print(&format!("{text}\n"));
-        }
-    }
-
     /// A progress bar on standard error: shown on a terminal only, gone when done.
     #[must_use]
     pub(super) fn progress(self, what: &'static str, total: u64) -> ProgressBar {
@@ -57,6 +50,11 @@ impl Output {
 pub(super) fn print(text: &str) {
     let mut output = std::io::stdout().lock();
     let _ = output.write_all(text.as_bytes()).and_then(|()| output.flush());
+}
+
+/// Tells a person what was done.
+pub(super) fn note(text: &str) {
+    print(&format!("{text}\n"));
 }
 
 /// Prints a message for a person to standard error.

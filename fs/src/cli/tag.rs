@@ -4,7 +4,7 @@ use super::args::{ClusterArgs, IdentityArgs, TagCommand};
 use super::connect::Client;
 use super::error::CliError;
 use super::human;
-use super::output::{Output, table};
+use super::output::{self, Output, table};
 use super::version::{VersionSpec, check_tag};
 use serde::Serialize;
 use std::ffi::OsStr;
@@ -47,7 +47,7 @@ async fn add(
         None => volume.latest().await?,
     };
     volume.change(Change::SetTag { name: name.to_owned(), version }).await?;
-    Output::new(false).note(&format!("{name} is version {}", version.0));
+    output::note(&format!("{name} is version {}", version.0));
     Ok(())
 }
 

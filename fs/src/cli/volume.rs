@@ -4,7 +4,7 @@ use super::args::{ClusterArgs, IdentityArgs, VolumeCommand, VolumeSettingsArgs};
 use super::connect::{self, Client};
 use super::error::CliError;
 use super::human;
-use super::output::{Output, table};
+use super::output::{self, Output, table};
 use serde::Serialize;
 use std::ffi::OsStr;
 use weft_common::limits::{FAN_OUT_DEFAULT, PAGE_SIZE_DEFAULT};
@@ -117,6 +117,6 @@ async fn remove(client: &Client, target: &OsStr, yes: bool, identity: &IdentityA
         )));
     }
     cluster.remove_volume(name).await?;
-    Output::new(false).note(&format!("volume {name} removed"));
+    output::note(&format!("volume {name} removed"));
     Ok(())
 }
