@@ -73,7 +73,9 @@ pub enum RpcError {
         reason: String,
     },
     /// No answer in time; the request may or may not have been carried out.
-    #[error("server {address} did not answer within {waited:?} ({id})")]
+    #[error(
+        "server {address} did not answer within {waited:.1?} ({id}); check that weftd runs there and that the network lets UDP through"
+    )]
     TimedOut {
         /// The server.
         address: Address,

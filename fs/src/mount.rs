@@ -165,8 +165,7 @@ pub struct MountHandle {
 /// # Errors
 /// [`MountError`]; each says what to do about it.
 pub fn mount(volume: Arc<dyn VolumeClient>, options: &MountOptions, runtime: &Handle) -> Result<MountHandle, MountError> {
-    checks::mountpoint(&options.mountpoint)?;
-    checks::means(options.allow_other)?;
+    check(options)?;
     let mountpoint = std::path::absolute(&options.mountpoint).unwrap_or_else(|_| options.mountpoint.clone());
     let settings = Settings {
         entry_lifetime: options.entry_lifetime,
@@ -189,6 +188,16 @@ pub fn mount(volume: Arc<dyn VolumeClient>, options: &MountOptions, runtime: &Ha
     checks::raise_read_ahead(&mountpoint);
     let watch = filesystem.needs_watch().then(|| runtime.spawn(follow_changes(Arc::downgrade(&filesystem))).abort_handle());
     Ok(MountHandle { filesystem, session: Arc::new(session), watch, mountpoint, timeout: options.timeout })
+}
+
+/// Whether a volume could be mounted so: the mountpoint, and the means. Worth asking before anything is started; [`mount`]
+/// asks again.
+///
+/// # Errors
+/// [`MountError`]; each says what to do about it.
+pub fn check(options: &MountOptions) -> Result<(), MountError> {
+    checks::mountpoint(&options.mountpoint)?;
+    checks::means(options.allow_other)
 }
 
 impl MountHandle {

@@ -1,6 +1,8 @@
 //! The servers of `weft mount --local`, in this process: the only file here that names them.
 
 use super::error::CliError;
+use rustix::fs::{FlockOperation, flock};
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use weft_common::rpc::{Address, Rpc};
@@ -11,6 +13,8 @@ use weft_server::node::{LocalNode, NodeError, start_local};
 pub(super) struct LocalServers {
     folder: PathBuf,
     node: LocalNode,
+    /// Locked while they run.
+    _lock: File,
 }
 
 impl LocalServers {
@@ -20,8 +24,9 @@ impl LocalServers {
     /// [`CliError::Local`] says what is in the way.
     pub(super) async fn start(folder: &Path) -> Result<Self, CliError> {
         let folder = std::path::absolute(folder).map_err(CliError::io(folder.display().to_string()))?;
+        let lock = lock(&folder)?;
         let node = start_local(&folder).await.map_err(failed(&folder))?;
-        Ok(Self { folder, node })
+        Ok(Self { folder, node, _lock: lock })
     }
 
     /// How to call them: within the process.
@@ -51,6 +56,30 @@ impl LocalServers {
     /// [`CliError::Local`].
     pub(super) async fn stop(self) -> Result<(), CliError> {
         self.node.stop().await.map_err(failed(&self.folder))
+    }
+}
+
+/// Makes the folder and takes it for this process.
+fn lock(folder: &Path) -> Result<File, CliError> {
+    let io = |error: std::io::Error| CliError::Local { folder: folder.to_owned(), reason: error.to_string() };
+    std::fs::create_dir_all(folder).map_err(io)?;
+    let file = File::create(folder.join("lock")).map_err(io)?;
+    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(file),
+        Err(rustix::io::Errno::WOULDBLOCK) => Err(CliError::Local { folder: folder.to_owned(), reason: in_use(folder) }),
+        Err(error) => Err(io(error.into())),
+    }
+}
+
+fn in_use(folder: &Path) -> String {
+    let address = std::fs::read_to_string(folder.join("address")).unwrap_or_default();
+    let identity = folder.join("identity");
+    match address.trim() {
+        "" => "another process uses it".into(),
+        address => format!(
+            "another process uses it; a second mount goes through that one: weft mount weft://{address}/VOLUME MOUNTPOINT --identity {}",
+            identity.display()
+        ),
     }
 }
 

@@ -46,8 +46,10 @@ pub(super) fn run(args: &MountArgs) -> Result<ExitCode, CliError> {
         return Err(CliError::Usage("--cache-dir is not available yet; read data is cached in memory (--memory)".into()));
     }
     if args.local.is_some() {
+        volume::settings((args.how.page_size, args.how.fan_out, None), None)?;
         make_mountpoint(&mountpoint)?;
     }
+    let mountpoint = std::path::absolute(&mountpoint).map_err(CliError::io(mountpoint.display().to_string()))?;
     let options = mount_options(&args.how, &mountpoint);
     crate::mount::check(&options)?;
     if args.how.daemon && !daemon::is_child() {
@@ -56,7 +58,10 @@ pub(super) fn run(args: &MountArgs) -> Result<ExitCode, CliError> {
     if args.how.daemon {
         daemon::detach();
     }
-    start_logging(args.how.log.as_deref())?;
+    // When a connection fails, the error says it all; servers of our own may have more to say.
+    if args.local.is_some() || args.how.log.is_some() {
+        start_logging(args.how.log.as_deref())?;
+    }
     let runtime = Runtime::new().map_err(CliError::io("starting"))?;
     let done = mount_and_serve(&runtime, args, url, options);
     runtime.shutdown_background();
@@ -67,9 +72,13 @@ pub(super) fn run(args: &MountArgs) -> Result<ExitCode, CliError> {
 fn places(args: &MountArgs) -> Result<(Option<Url>, PathBuf), CliError> {
     match (&args.local, args.places.as_slice()) {
         (Some(_), [mountpoint]) => Ok((None, mountpoint.into())),
-        (Some(_), _) => Err(CliError::Usage("with --local only the mountpoint is named; the volume is kept in the folder".into())),
+        (Some(_), _) => {
+            Err(CliError::Usage("with --local only the mountpoint is named; the volume is kept in the folder".into()))
+        }
         (None, [url, mountpoint]) => Ok((Some(volume_url(url)?), mountpoint.into())),
-        (None, _) => Err(CliError::Usage(format!("name the volume and the mountpoint: weft mount {SCHEME}HOST/VOLUME MOUNTPOINT"))),
+        (None, _) => {
+            Err(CliError::Usage(format!("name the volume and the mountpoint: weft mount {SCHEME}HOST/VOLUME MOUNTPOINT")))
+        }
     }
 }
 
@@ -100,6 +109,7 @@ fn mount_options(how: &MountFlags, mountpoint: &Path) -> MountOptions {
     }
 }
 
+/// Starts logging, once.
 fn start_logging(file: Option<&Path>) -> Result<(), CliError> {
     let filter = |default| EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
     let builder = tracing_subscriber::fmt().with_ansi(false);
@@ -107,15 +117,16 @@ fn start_logging(file: Option<&Path>) -> Result<(), CliError> {
     let _ = match file {
         Some(path) => {
             let file = File::options().create(true).append(true).open(path).map_err(CliError::io(path.display().to_string()))?;
-            builder.with_env_filter(filter("info")).with_writer(Mutex::new(file)).try_init()
+            builder.with_env_filter(filter("info,fuser=error")).with_writer(Mutex::new(file)).try_init()
         }
-        None => builder.with_env_filter(filter("warn")).with_writer(std::io::stderr).try_init(),
+        None => builder.with_env_filter(filter("warn,fuser=error")).with_writer(std::io::stderr).try_init(),
     };
     Ok(())
 }
 
 fn mount_and_serve(runtime: &Runtime, args: &MountArgs, url: Option<Url>, mut options: MountOptions) -> Result<(), CliError> {
     let mut served = runtime.block_on(open(args, url, &options))?;
+    start_logging(args.how.log.as_deref())?;
     options.source = Url { identity: None, process: None, ..served.url.clone() }.to_string();
     options.control = served.url.to_string();
     if served.servers.is_some() {
@@ -171,7 +182,11 @@ async fn open_local(folder: &Path, args: &MountArgs, client: ClientOptions) -> R
     }
 }
 
-async fn open_in(servers: &LocalServers, args: &MountArgs, client: ClientOptions) -> Result<(Arc<Cluster>, Arc<Volume>), CliError> {
+async fn open_in(
+    servers: &LocalServers,
+    args: &MountArgs,
+    client: ClientOptions,
+) -> Result<(Arc<Cluster>, Arc<Volume>), CliError> {
     let managers = servers.managers();
     let client = ClientOptions { local: managers.clone(), ..client };
     let cluster = Cluster::connect(servers.rpc(), managers, client).await?;
@@ -195,7 +210,8 @@ async fn open_in(servers: &LocalServers, args: &MountArgs, client: ClientOptions
 /// A volume that exists keeps its settings: saying others is a mistake.
 fn check_settings(how: &MountFlags, volume: &Volume) -> Result<(), CliError> {
     let settings = volume.info().settings.geometry;
-    let other = how.page_size.is_some_and(|size| size != settings.page_size()) || how.fan_out.is_some_and(|fan| fan != settings.fan_out());
+    let other = how.page_size.is_some_and(|size| size != settings.page_size())
+        || how.fan_out.is_some_and(|fan| fan != settings.fan_out());
     if !other {
         return Ok(());
     }
@@ -206,12 +222,7 @@ fn check_settings(how: &MountFlags, volume: &Volume) -> Result<(), CliError> {
 }
 
 /// Waits until the mount ends by itself, or ends it on a signal or when the servers in this process cannot go on.
-fn serve(
-    runtime: &Runtime,
-    how: &MountFlags,
-    handle: &MountHandle,
-    servers: Option<&mut LocalServers>,
-) -> Result<(), CliError> {
+fn serve(runtime: &Runtime, how: &MountFlags, handle: &MountHandle, servers: Option<&mut LocalServers>) -> Result<(), CliError> {
     runtime.block_on(async {
         let mut signals = Signals::new()?;
         if how.daemon {

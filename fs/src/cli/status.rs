@@ -91,9 +91,8 @@ fn text(status: &Status) -> String {
     };
     let session = |row: &SessionRow| vec![row.id.to_string(), row.host.clone(), row.opened.clone(), row.purpose.clone()];
     format!(
-        "cluster {}, map {}\n\n{}\n{}\n{}",
+        "cluster {}\n\n{}\n{}\n{}",
         status.cluster,
-        status.map_epoch,
         table(
             &["PROVIDER", "ROLE", "STATE", "ADDRESS", "ZONE", "FREE"],
             &status.providers.iter().map(provider).collect::<Vec<_>>()

@@ -1,0 +1,313 @@
+//! `weft log`, `diff`, `restore`, `tag`, `volume`, `status` on a real volume, as a person or a script uses them.
+
+use serde_json::Value;
+use std::fs;
+use std::os::unix::fs::{FileExt, PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use tempfile::TempDir;
+use weft_mount_tests::binaries::path_of;
+use weft_mount_tests::fingerprint::{differences, fingerprint};
+use weft_mount_tests::mount::Mount;
+use weft_mount_tests::process::{refuse, succeed};
+
+struct Volume {
+    mount: Mount,
+    _folder: TempDir,
+}
+
+impl Volume {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let root = folder.path().canonicalize().expect("the folder");
+        let mount = Mount::local(&root.join("data"), &root.join("mnt"), &["--page-size", "64K"]);
+        Self { mount, _folder: folder }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.mount.path().join(name)
+    }
+
+    fn root(&self) -> &Path {
+        self.mount.path()
+    }
+
+    /// `weft COMMAND PATH ARGUMENTS`, the path below the mount.
+    fn command(&self, command: &[&str], path: &str, arguments: &[&str]) -> Command {
+        let mut weft = Command::new(path_of("weft"));
+        weft.args(command).arg(self.path(path)).args(arguments);
+        weft
+    }
+
+    fn run(&self, command: &[&str], path: &str, arguments: &[&str]) -> String {
+        succeed(self.command(command, path, arguments))
+    }
+
+    fn json(&self, command: &[&str], path: &str, arguments: &[&str]) -> Value {
+        let text = succeed(self.command(command, path, &[arguments, &["--json"]].concat()));
+        serde_json::from_str(&text).unwrap_or_else(|error| panic!("no JSON ({error}): {text}"))
+    }
+
+    fn refused(&self, command: &[&str], path: &str, arguments: &[&str]) -> String {
+        let said = refuse(self.command(command, path, arguments));
+        assert_eq!(said.trim().lines().count(), 1, "one line, not: {said}");
+        said
+    }
+
+    fn newest(&self) -> u64 {
+        self.json(&["log"], "", &["-n", "1"])[0]["version"].as_u64().expect("a version")
+    }
+
+    fn write(&self, path: &str, text: &str) -> u64 {
+        fs::write(self.path(path), text).unwrap_or_else(|error| panic!("{path}: {error}"));
+        self.newest()
+    }
+}
+
+fn strings<'a>(rows: &'a Value, field: &str) -> Vec<&'a str> {
+    rows.as_array().expect("rows").iter().map(|row| row[field].as_str().expect("a string")).collect()
+}
+
+#[test]
+fn log_tells_what_changed_and_who_did_it() {
+    let volume = Volume::new();
+    fs::create_dir(volume.path("shots")).expect("mkdir");
+    volume.write("shots/a", "one");
+    fs::rename(volume.path("shots/a"), volume.path("shots/b")).expect("rename");
+    fs::remove_file(volume.path("shots/b")).expect("remove");
+    let rows = volume.json(&["log"], "", &["--limit", "0"]);
+    assert_eq!(rows[0]["kind"], "remove");
+    assert_eq!((&rows[1]["kind"], &rows[1]["old_path"], &rows[1]["path"]), (&"rename".into(), &"/shots/a".into(), &"/shots/b".into()));
+    let write = rows.as_array().expect("rows").iter().find(|row| row["kind"] == "write").expect("a write");
+    assert_eq!((&write["path"], &write["size"]), (&"/shots/a".into(), &3.into()));
+    assert_eq!(write["uid"], rustix::process::getuid().as_raw());
+    assert!(!write["host"].as_str().expect("a host").is_empty() && write["time"].as_str().expect("a time").ends_with('Z'));
+    let versions: Vec<u64> = rows.as_array().expect("rows").iter().filter_map(|row| row["version"].as_u64()).collect();
+    assert!(versions.is_sorted_by(|newer, older| newer == &(older + 1)), "dense, newest first: {versions:?}");
+    assert_eq!(volume.json(&["log"], "", &["-n", "2"]).as_array().map(Vec::len), Some(2));
+    assert!(volume.run(&["log"], "", &[]).starts_with("VERSION"));
+}
+
+#[test]
+fn log_of_a_file_lasts_longer_than_the_file() {
+    let volume = Volume::new();
+    let first = volume.write("f", "one");
+    let second = volume.write("f", "three");
+    fs::remove_file(volume.path("f")).expect("remove");
+    let rows = volume.json(&["log"], "f", &[]);
+    let rows: Vec<(u64, u64)> =
+        rows.as_array().expect("rows").iter().filter_map(|row| Some((row["version"].as_u64()?, row["size"].as_u64()?))).collect();
+    assert!(rows.contains(&(first, 3)) && rows.contains(&(second, 5)), "{rows:?}");
+    assert!(volume.refused(&["log"], "never", &[]).contains("/never does not exist"));
+}
+
+#[test]
+fn diff_of_a_directory_names_what_differs() {
+    let volume = Volume::new();
+    fs::create_dir(volume.path("d")).expect("mkdir");
+    for (name, text) in [("same", "s"), ("gone", "g"), ("changed", "old"), ("touched", "t")] {
+        volume.write(&format!("d/{name}"), text);
+    }
+    symlink("same", volume.path("d/link")).expect("symlink");
+    let before = volume.newest().to_string();
+    volume.write("d/changed", "newer");
+    volume.write("d/new", "n");
+    fs::remove_file(volume.path("d/gone")).expect("remove");
+    fs::set_permissions(volume.path("d/touched"), fs::Permissions::from_mode(0o600)).expect("chmod");
+    let after = volume.newest().to_string();
+    let rows = volume.json(&["diff"], "", &[&before, &after]);
+    let found: Vec<(&str, &str)> = strings(&rows, "change").into_iter().zip(strings(&rows, "path")).collect();
+    let expected = [("modified", "/d/changed"), ("removed", "/d/gone"), ("added", "/d/new"), ("attributes", "/d/touched")];
+    assert_eq!(found, expected);
+    assert_eq!((&rows[0]["old_size"], &rows[0]["new_size"]), (&3.into(), &5.into()));
+    assert_eq!(volume.run(&["diff"], "", &[&after, &after]), "", "nothing differs from itself");
+    assert!(volume.refused(&["diff"], "", &["1", "999999"]).contains("999999"));
+}
+
+#[test]
+fn diff_of_a_file_gives_the_bytes() {
+    let volume = Volume::new();
+    let path = volume.path("f");
+    fs::write(&path, vec![7; 300_000]).expect("write");
+    let before = volume.newest().to_string();
+    let file = fs::OpenOptions::new().write(true).open(&path).expect("open");
+    file.write_all_at(b"xyz", 100_000).expect("write");
+    file.write_all_at(b"tail", 300_000).expect("write");
+    drop(file);
+    let after = volume.newest().to_string();
+    let rows = volume.json(&["diff"], "f", &[&before, &after]);
+    assert_eq!(rows, serde_json::json!([{"offset": 100_000, "length": 3}, {"offset": 300_000, "length": 4}]));
+}
+
+#[test]
+fn restore_brings_back_a_file_by_number_tag_and_time() {
+    let volume = Volume::new();
+    let first = volume.write("f", "first");
+    volume.run(&["tag", "add"], "", &["one"]);
+    volume.write("f", "second");
+    let time = strings(&volume.json(&["log"], "", &["-n", "1"]), "time")[0].to_owned();
+    fs::remove_file(volume.path("f")).expect("remove");
+    for (version, text) in [(first.to_string(), "first"), (format!("@{time}"), "second"), ("one".to_owned(), "first")] {
+        volume.run(&["restore"], "f", &["--to", &version]);
+        assert_eq!(fs::read_to_string(volume.path("f")).expect("read"), text, "{version}");
+    }
+    assert!(volume.refused(&["restore"], "f", &["--to", "nothing"]).contains("nothing"));
+    assert!(volume.refused(&["restore"], "never", &["--to", "one"]).contains("/never does not exist"));
+}
+
+fn make_tree(volume: &Volume) {
+    fs::create_dir_all(volume.path("d/sub/deep")).expect("mkdir");
+    for number in 0..30 {
+        volume.write(&format!("d/frame{number:02}"), &format!("frame {number}"));
+    }
+    volume.write("d/sub/a", "a");
+    volume.write("d/sub/deep/b", "b");
+    symlink("sub/a", volume.path("d/link")).expect("symlink");
+    fs::set_permissions(volume.path("d/sub/a"), fs::Permissions::from_mode(0o640)).expect("chmod");
+}
+
+#[test]
+fn restore_makes_a_directory_what_it_was() {
+    let volume = Volume::new();
+    make_tree(&volume);
+    let (version, before) = (volume.newest().to_string(), fingerprint(&volume.path("d")).expect("a tree"));
+    volume.write("d/frame03", "worse");
+    volume.write("d/new", "new");
+    fs::remove_file(volume.path("d/frame04")).expect("remove");
+    fs::remove_dir_all(volume.path("d/sub")).expect("remove");
+    fs::write(volume.path("d/sub"), "a file in the place of a directory").expect("write");
+    fs::remove_file(volume.path("d/link")).expect("remove");
+    fs::create_dir_all(volume.path("d/link/x")).expect("a directory in the place of a link");
+    let spoiled = fingerprint(&volume.path("d")).expect("a tree");
+    let plan = volume.json(&["restore"], "d", &["--to", &version, "--dry-run"]);
+    assert!(strings_of(&plan["restored"]).contains(&"/d/frame04") && strings_of(&plan["removed"]).contains(&"/d/new"), "{plan}");
+    assert_eq!(fingerprint(&volume.path("d")).expect("a tree"), spoiled, "a dry run changes nothing");
+    let report = volume.json(&["restore"], "d", &["--to", &version]);
+    assert_eq!(report["unchanged"], 28, "what is as it was stays untouched: {report}");
+    let wrong = differences(&before, &fingerprint(&volume.path("d")).expect("a tree"));
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+fn strings_of(list: &Value) -> Vec<&str> {
+    list.as_array().expect("a list").iter().filter_map(Value::as_str).collect()
+}
+
+#[test]
+fn restore_brings_back_a_directory_that_is_gone_and_keeps_what_is_new() {
+    let volume = Volume::new();
+    make_tree(&volume);
+    let (version, before) = (volume.newest().to_string(), fingerprint(&volume.path("d")).expect("a tree"));
+    fs::remove_dir_all(volume.path("d")).expect("remove");
+    volume.run(&["restore"], "d/sub/deep/b", &["--to", &version]);
+    assert_eq!(fs::read_to_string(volume.path("d/sub/deep/b")).expect("read"), "b", "its directories come back as well");
+    volume.write("d/new", "new");
+    volume.run(&["restore"], "d", &["--to", &version, "--keep-new"]);
+    let mut after = fingerprint(&volume.path("d")).expect("a tree");
+    assert!(after.remove(Path::new("new")).is_some());
+    let wrong = differences(&before, &after);
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    volume.run(&["restore"], "", &["--to", "0"]);
+    assert_eq!(fingerprint(volume.root()).expect("a tree").len(), 0, "version 0 is the empty volume");
+}
+
+#[test]
+fn tags_name_versions() {
+    let volume = Volume::new();
+    let first = volume.write("f", "1");
+    volume.run(&["tag", "add"], "", &["run"]);
+    let second = volume.write("f", "2");
+    volume.run(&["tag", "add"], "", &["early", "--at", &first.to_string()]);
+    let tags = volume.json(&["tag", "list"], "", &[]);
+    let found: Vec<(&str, u64)> =
+        tags.as_array().expect("rows").iter().filter_map(|row| Some((row["name"].as_str()?, row["version"].as_u64()?))).collect();
+    assert_eq!(found, [("early", first), ("run", first)]);
+    volume.run(&["tag", "add"], "", &["run"]);
+    assert_eq!(fs::read_to_string(volume.path(".versions/early/f")).expect("read"), "1");
+    assert_eq!(volume.json(&["tag", "list"], "", &[])[1]["version"], second, "a tag that is taken moves");
+    volume.run(&["tag", "rm"], "", &["early"]);
+    assert!(volume.refused(&["restore"], "f", &["--to", "early"]).contains("early"));
+    for name in ["17", ".x", "a b", "-x=", &"x".repeat(65)] {
+        let mut command = volume.command(&["tag", "add"], "", &["--"]);
+        command.arg(name);
+        assert!(refuse(command).contains("is no tag"), "{name}");
+    }
+}
+
+#[test]
+fn volumes_are_made_listed_set_and_removed() {
+    let volume = Volume::new();
+    let url = succeed(volume.command(&["volume", "list"], "", &[])).lines().count();
+    assert_eq!(url, 2, "a header and the one volume");
+    let source = fs::read_to_string("/proc/self/mounts").expect("mounts");
+    let source = source.lines().find(|line| line.contains(&*volume.root().to_string_lossy())).expect("ours");
+    let cluster = source.split(' ').next().expect("a source").trim_end_matches("main").to_owned();
+    let identity = volume.root().with_file_name("data").join("identity");
+    let weft = |arguments: &[&str]| {
+        let mut command = Command::new(path_of("weft"));
+        command.args(arguments).arg("--identity").arg(&identity);
+        command
+    };
+    let other = format!("{cluster}other");
+    succeed(weft(&["volume", "create", &other, "--page-size", "4M", "--fan-out", "8"]));
+    assert!(refuse(weft(&["volume", "create", &other])).contains("other"));
+    let list = || -> Value { serde_json::from_str(&succeed(weft(&["volume", "list", &cluster, "--json"]))).expect("JSON") };
+    assert_eq!(strings(&list(), "name"), ["main", "other"]);
+    assert_eq!((&list()[1]["page_size"], &list()[1]["fan_out"]), (&4_194_304.into(), &8.into()));
+    succeed(weft(&["volume", "set", &other, "--fan-out", "16"]));
+    assert_eq!((&list()[1]["page_size"], &list()[1]["fan_out"]), (&4_194_304.into(), &16.into()));
+    assert!(refuse(weft(&["volume", "rm", &other])).contains("--yes"));
+    succeed(weft(&["volume", "rm", &other, "--yes"]));
+    assert_eq!(strings(&list(), "name"), ["main"]);
+    for (arguments, problem) in [
+        (&["volume", "create", &cluster][..], "names no volume"),
+        (&["volume", "create", &other, "--page-size", "100K"], "power of two"),
+        (&["volume", "create", &other, "--fan-out", "3"], "power of two"),
+        (&["volume", "rm", &other, "--yes"], "other"),
+    ] {
+        let said = refuse(weft(arguments));
+        assert!(said.contains(problem), "{arguments:?}: {said}");
+    }
+}
+
+#[test]
+fn status_shows_who_is_there() {
+    let volume = Volume::new();
+    let status = volume.json(&["status"], "", &[]);
+    assert_eq!(strings(&status["providers"], "state"), ["alive", "alive"]);
+    assert_eq!(strings(&status["volumes"], "name"), ["main"]);
+    let mounts = strings(&status["sessions"], "purpose");
+    assert!(mounts.iter().any(|purpose| purpose.starts_with("mount /")), "{mounts:?}");
+    assert!(volume.run(&["status"], "", &[]).contains("PROVIDER"));
+}
+
+#[test]
+fn tools_give_their_sessions_back() {
+    let volume = Volume::new();
+    volume.write("f", "x");
+    for _ in 0..3 {
+        volume.run(&["log"], "f", &[]);
+        volume.refused(&["log"], "never", &[]);
+    }
+    let sessions = volume.json(&["status"], "", &[])["sessions"].as_array().map(Vec::len);
+    assert_eq!(sessions, Some(1), "only the mount's");
+}
+
+#[test]
+fn paths_that_are_not_in_a_mount_are_refused() {
+    let volume = Volume::new();
+    let outside = volume.root().with_file_name("outside");
+    let mut command = Command::new(path_of("weft"));
+    command.arg("log").arg(&outside);
+    assert!(refuse(command).contains("not inside a WeftFS mount"));
+    assert!(volume.refused(&["log"], ".versions/1", &[]).contains("path into the past"));
+}
+
+#[test]
+fn completions_are_printed() {
+    for shell in ["bash", "zsh", "fish"] {
+        let mut command = Command::new(path_of("weft"));
+        command.args(["completions", shell]);
+        let script = succeed(command);
+        assert!(script.contains("restore") && script.contains("keep-new"), "{shell}");
+    }
+}
