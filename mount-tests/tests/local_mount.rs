@@ -153,7 +153,8 @@ fn read_only_and_shown_versions() {
     let place = Place::new();
     let mount = Mount::local(&place.path("data"), &place.path("mnt"), &[]);
     fs::write(mount.path().join("f"), "x").expect("write");
-    let listed = |path: &Path| fs::read_dir(path).expect("a directory").flatten().map(|entry| entry.file_name()).collect::<Vec<_>>();
+    let listed =
+        |path: &Path| fs::read_dir(path).expect("a directory").flatten().map(|entry| entry.file_name()).collect::<Vec<_>>();
     assert_eq!(listed(mount.path()), ["f"], "the past is not listed");
     mount.unmount();
     let mount = Mount::local(&place.path("data"), &place.path("mnt"), &["--read-only", "--show-versions"]);
@@ -172,7 +173,10 @@ fn settings_are_for_the_making_of_a_volume() {
     let mut list = weft(&["volume", "list", "--json"]);
     list.arg(mount.path());
     let volumes: serde_json::Value = serde_json::from_str(&succeed(list)).expect("JSON");
-    assert_eq!((&volumes[0]["name"], &volumes[0]["page_size"], &volumes[0]["fan_out"]), (&"small".into(), &65536.into(), &2.into()));
+    assert_eq!(
+        (&volumes[0]["name"], &volumes[0]["page_size"], &volumes[0]["fan_out"]),
+        (&"small".into(), &65536.into(), &2.into())
+    );
     mount.unmount();
     Mount::local(&place.path("data"), &place.path("mnt"), &options).unmount();
     let arguments = ["mount", "--local", &place.text("data"), &place.text("mnt"), "--volume", "small", "--page-size", "1M"];

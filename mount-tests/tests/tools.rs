@@ -77,7 +77,10 @@ fn log_tells_what_changed_and_who_did_it() {
     fs::remove_file(volume.path("shots/b")).expect("remove");
     let rows = volume.json(&["log"], "", &["--limit", "0"]);
     assert_eq!(rows[0]["kind"], "remove");
-    assert_eq!((&rows[1]["kind"], &rows[1]["old_path"], &rows[1]["path"]), (&"rename".into(), &"/shots/a".into(), &"/shots/b".into()));
+    assert_eq!(
+        (&rows[1]["kind"], &rows[1]["old_path"], &rows[1]["path"]),
+        (&"rename".into(), &"/shots/a".into(), &"/shots/b".into())
+    );
     let write = rows.as_array().expect("rows").iter().find(|row| row["kind"] == "write").expect("a write");
     assert_eq!((&write["path"], &write["size"]), (&"/shots/a".into(), &3.into()));
     assert_eq!(write["uid"], rustix::process::getuid().as_raw());
