@@ -299,7 +299,7 @@ pub(super) struct RestoreArgs {
 /// `weft tag`.
 #[derive(Clone, Debug, Subcommand)]
 pub(super) enum TagCommand {
-    /// Name a version; a name that is taken moves
+    /// Name a version; a name that is taken is refused (`weft tag rm` frees it)
     #[command(
         after_help = "Examples:\n  weft tag add /mnt/show first-run              the newest version\n  weft tag add /mnt/show before-lunch --at @2026-11-22T12:00:00Z\n\nThen /mnt/show/.versions/first-run is the tree as it was."
     )]
