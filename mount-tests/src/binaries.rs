@@ -1,4 +1,4 @@
-//! Where `weft` and `weftd` are: beside the test's own binary, built once if need be.
+//! Where `weft` and `weftd` are: in the folder that `WEFT_BIN_DIR` names, or beside the test's own binary, built once if need be.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -11,7 +11,7 @@ use std::sync::OnceLock;
 #[must_use]
 pub fn path_of(name: &str) -> PathBuf {
     static DIRECTORY: OnceLock<PathBuf> = OnceLock::new();
-    DIRECTORY.get_or_init(build).join(name)
+    DIRECTORY.get_or_init(|| std::env::var_os("WEFT_BIN_DIR").map_or_else(build, PathBuf::from)).join(name)
 }
 
 /// Cargo builds a package's binaries only for that package's own tests, so another package's tests ask for them.
