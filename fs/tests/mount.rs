@@ -1,5 +1,7 @@
 //! A local volume, really mounted: programs' view through the kernel. Everything else about operations is tested without one.
 
+#![allow(clippy::unwrap_used, reason = "a test's helpers fail by panicking, like the test")]
+
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt, symlink};

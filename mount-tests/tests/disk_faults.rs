@@ -15,9 +15,14 @@ const ONE_COPY: Shape = Shape { page_kib: 64, fan_out: 2, copies: 1 };
 const TWO_COPIES: Shape = Shape { copies: 2, ..ONE_COPY };
 
 /// Writes a file and has it on stable storage; the standard library's `write` does not look at what `close` answers.
+fn try_write(path: &Path, content: &[u8]) -> std::io::Result<()> {
+    let mut file = File::create(path)?;
+    file.write_all(content)?;
+    file.sync_all()
+}
+
 fn write(path: &Path, content: &[u8]) {
-    let done = File::create(path).and_then(|mut file| file.write_all(content).and_then(|()| file.sync_all()));
-    done.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    try_write(path, content).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
 }
 
 /// The segment files of a provider's store.
@@ -191,7 +196,7 @@ fn a_full_disk_refuses_new_bytes_and_keeps_the_old_ones() {
     let error = loop {
         let name = mount.path().join(format!("frame{}", kept.len()));
         let content = Random::new(kept.len() as u64).bytes(4 << 20);
-        match fs::write(&name, &content).and_then(|()| File::open(&name)?.sync_all()) {
+        match try_write(&name, &content) {
             Ok(()) => kept.push((name, content)),
             Err(error) => break error,
         }

@@ -12,7 +12,7 @@ const ALL: ByteRange = ByteRange { start: 0, end: ByteRange::UNBOUNDED };
 async fn a_writer_may_die_after_any_call() {
     let (mut whole, mut absent) = (0, 0);
     for calls in 0.. {
-        let cluster = TestCluster::start(SHAPES[(calls % 2) as usize]).await;
+        let cluster = TestCluster::start(SHAPES[calls % 2]).await;
         let survivor = cluster.volume().await;
         let blob = survivor.create("file").await.unwrap().tree.unwrap().blob;
         let before = pattern(1, 3 * PAGE as usize);

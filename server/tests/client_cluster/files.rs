@@ -42,7 +42,7 @@ async fn one_step(
     numbers: &mut Numbers,
     content: &mut Vec<u8>,
 ) -> weft_common::id::VolumeVersion {
-    let length = 1 + numbers.below(if step % 7 == 0 { 5 * PAGE } else { 3000 }) as usize;
+    let length = 1 + numbers.below(if step.is_multiple_of(7) { 5 * PAGE } else { 3000 }) as usize;
     let start = numbers.below(content.len() as u64 + 2 * PAGE);
     let bytes = pattern(step, length);
     match numbers.below(6) {

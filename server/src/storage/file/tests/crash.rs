@@ -155,7 +155,7 @@ fn every_crash_of(first_seed: u64, crash: Crash) {
         removed += disk.count(|op| matches!(op, Op::Remove(name) if name.ends_with(".seg")));
     }
     // Traces in which nothing happens prove nothing.
-    assert!(sealed > 100 && punched > 100 && removed > 20, "sealed {sealed}, punched {punched}, removed {removed}");
+    assert!(sealed > 50 && punched > 50 && removed > 20, "sealed {sealed}, punched {punched}, removed {removed}");
 }
 
 #[test]
