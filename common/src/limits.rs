@@ -193,7 +193,8 @@ pub const PREFETCHES_MAX: usize = 32;
 pub const CACHED_PARTS_MAX: usize = 16;
 /// Pages of one volume that wait for compaction by one client; further ones wait for the next update of the page.
 pub const COMPACTIONS_WAITING_MAX: usize = 1024;
-/// A compaction waits this long for a moment without publishes of its file; publishes wait behind it meanwhile.
+/// A compaction waits this long for a moment without publishes of its file, and then takes at most this long to rewrite the page;
+/// publishes of the file wait meanwhile.
 pub const COMPACTION_PATIENCE: Duration = Duration::from_secs(1);
 /// Publishes and compactions of one client exclude each other by inode, on so many locks.
 pub const PUBLISH_LOCKS: usize = 64;

@@ -10,13 +10,14 @@
 
 use super::cluster::Background;
 use super::publish::is_conflict;
+use super::retry::Context;
 use super::volume::Volume;
-use super::{BlobStore, ClientError, lock};
+use super::{ClientError, lock};
 use crate::blob::{Piece, Source};
-use crate::id::{BlobId, InodeNumber};
+use crate::id::{BlobId, BlobVersion, InodeNumber};
 use crate::limits::{COMPACTION_PATIENCE, COMPACTIONS_WAITING_MAX, FRAGMENTS_BEFORE_COMPACTION};
 use crate::time::Timestamp;
-use crate::weave::{ByteRange, DataExtent, Operation, Tree, Update};
+use crate::weave::{ByteRange, DataExtent, Operation, Update};
 use crate::wire::Author;
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, Weak};
@@ -81,15 +82,10 @@ impl Volume {
         // This client's own publishes of the file wait meanwhile: they would make the compaction a conflict for ever.
         let alone = tokio::time::timeout(COMPACTION_PATIENCE, self.publish_lock(crowded.inode).write()).await;
         let Ok(alone) = alone else { return Ok(false) };
-        let tree = self.cluster.publisher.tree(context, crowded.blob, None).await?;
-        let page_size = u64::from(tree.geometry.page_size());
-        let range = ByteRange::new(crowded.page * page_size, (crowded.page + 1) * page_size);
-        let pieces = self.cluster.reader.plan(context, &tree, range.intersection(&ByteRange::new(0, tree.size))).await?;
-        if pieces.iter().filter(|piece| piece.source != Source::Zero).count() <= FRAGMENTS_BEFORE_COMPACTION {
-            return Ok(false);
-        }
-        let update = self.rewritten(&tree, &runs(&pieces)).await?;
-        let operation = Operation::Compact { read_at: tree.version, update };
+        // A provider that hangs must not make them wait long.
+        let rewritten = tokio::time::timeout(COMPACTION_PATIENCE, self.rewritten(context, crowded)).await;
+        let Some((read_at, update)) = rewritten.unwrap_or(Ok(None))? else { return Ok(false) };
+        let operation = Operation::Compact { read_at, update };
         let author = Author { host: self.cluster.options.host.clone(), program: "compaction".to_owned(), uid: 0 };
         let ticket = self.order(context, crowded.inode, operation, Timestamp::default(), author).await?;
         drop(alone);
@@ -97,15 +93,23 @@ impl Volume {
         Ok(true)
     }
 
-    async fn rewritten(&self, tree: &Tree, runs: &[ByteRange]) -> Result<Update, ClientError> {
+    /// The page's bytes in fewer objects, and the version they were read at. `None` if it is not crowded any more.
+    async fn rewritten(&self, context: Context, crowded: Crowded) -> Result<Option<(BlobVersion, Update)>, ClientError> {
+        let tree = self.cluster.publisher.tree(context, crowded.blob, None).await?;
+        let page_size = u64::from(tree.geometry.page_size());
+        let range = ByteRange::new(crowded.page * page_size, (crowded.page + 1) * page_size);
+        let pieces = self.cluster.reader.plan(context, &tree, range.intersection(&ByteRange::new(0, tree.size))).await?;
+        if pieces.iter().filter(|piece| piece.source != Source::Zero).count() <= FRAGMENTS_BEFORE_COMPACTION {
+            return Ok(None);
+        }
         let mut update = Update::default();
-        for (place, run) in runs.iter().enumerate() {
-            let bytes = self.read(tree, *run).await?;
+        for (place, run) in runs(&pieces).into_iter().enumerate() {
+            let bytes = self.cluster.reader.read(context, &tree, run).await?;
             let length = bytes.len() as u32;
-            update.objects.push(self.put_object(bytes).await?);
+            update.objects.push(self.put(context, bytes).await?);
             update.data.push(DataExtent { offset: run.start, length, object: place as u32, object_offset: 0 });
         }
-        Ok(update)
+        Ok(Some((tree.version, update)))
     }
 }
 

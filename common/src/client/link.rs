@@ -89,13 +89,13 @@ impl Link {
             let elsewhere = matches!(&error, RpcError::Service(service) if service.kind == ErrorKind::WrongServer);
             wrong += usize::from(elsewhere);
             failed += 1;
-            if elsewhere && wrong < self.managers.len() {
+            if elsewhere || error.is_transient() {
                 self.prefer_next(place);
-            } else if error.is_transient() && failed % self.managers.len() != 0 {
+            }
+            let others = if elsewhere { wrong < self.managers.len() } else { failed % self.managers.len() != 0 };
+            if others && (elsewhere || error.is_transient()) {
                 tracing::debug!(request = %context.id, manager = %address, %error, "trying the next manager");
-                self.prefer_next(place);
             } else {
-                self.prefer_next(place);
                 retry.after(request.name(), error).await.map_err(|error| Failure { error, uncertain })?;
             }
         }

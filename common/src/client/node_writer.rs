@@ -12,7 +12,7 @@ use super::retry::{Context, Retry};
 use super::sync::Unsynced;
 use crate::id::{NodeId, ProviderId};
 use crate::limits::{NODE_BATCH_BYTES_MAX, NODE_BATCHES_AT_ONCE_MAX, NODES_PER_BATCH_MAX};
-use crate::rpc::RpcError;
+use crate::rpc::{Address, RpcError};
 use crate::wire::{ClusterMap, ErrorKind, MetadataReply, MetadataRequest, ProviderRole, ProviderState, Reply, Request};
 use bytes::{Bytes, BytesMut};
 use futures_util::{StreamExt, stream};
@@ -138,7 +138,10 @@ impl NodeWriter {
 
     async fn send_one(&self, context: Context, map: &ClusterMap, message: Message) -> (Batch, Result<(), RpcError>) {
         let Message { batch, request, body } = message;
-        let Some(provider) = map.provider(batch.provider) else { return (batch, Ok(())) };
+        let Some(provider) = map.provider(batch.provider) else {
+            let (address, reason) = (Address(batch.provider.to_string()), "it is not in the cluster map".to_owned());
+            return (batch, Err(RpcError::Unreachable { address, reason }));
+        };
         let address = address_of(provider);
         let result = match self.link.once(context, &address, request, body).await {
             Ok(answer) if answer.reply == Reply::Metadata(MetadataReply::Done) => {

@@ -89,7 +89,7 @@ impl Volume {
         Ok(())
     }
 
-    async fn put(&self, context: Context, bytes: Bytes) -> Result<PageObject, ClientError> {
+    pub(crate) async fn put(&self, context: Context, bytes: Bytes) -> Result<PageObject, ClientError> {
         let session = self.cluster.sessions.current(context).await?;
         let object = self.cluster.objects.put(context, &session, self.info.settings.copies, bytes).await?;
         tracing::debug!(request = %context.id, object = %object.id, bytes = object.length, group = %object.group, "page object stored");

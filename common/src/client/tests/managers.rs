@@ -33,6 +33,22 @@ async fn another_manager_takes_over_without_a_pause() {
 }
 
 #[tokio::test]
+async fn a_refusal_is_no_reason_to_leave_a_manager() {
+    let fake = FakeCluster::new(0, &[], 0);
+    let cluster = connect(&fake, PATIENT).await;
+    let volume = volume(&cluster);
+    let calls = fake.rpc.calls("manager2");
+    fake.rpc.plan("manager1", [Fault::Refuse(ErrorKind::NotFound)]);
+    change(&volume).await.unwrap_err();
+    change(&volume).await.unwrap();
+    assert_eq!(fake.rpc.calls("manager2"), calls);
+    fake.rpc.plan("manager1", [Fault::Refuse(ErrorKind::WrongServer)]);
+    fake.rpc.plan("manager2", [Fault::Refuse(ErrorKind::WrongServer)]);
+    let error = change(&volume).await.unwrap_err();
+    assert!(matches!(error, ClientError::Service(error) if error.kind == ErrorKind::WrongServer), "nobody has the role");
+}
+
+#[tokio::test]
 async fn nobody_there_is_an_error_that_names_the_server() {
     let fake = FakeCluster::new(0, &[], 0);
     for name in ["manager1", "manager2"] {
