@@ -1,7 +1,7 @@
 //! The WeftFS client: a FUSE mount of one volume, and the `weft` tools.
 //!
 //! Read in this order:
-//! 1. [`mount`]: how a mount starts and ends, and what can go wrong.
+//! 1. [`mod@mount`]: how a mount starts and ends, and what can go wrong.
 //! 2. `filesystem`: what each operation does, one file per group. Knows neither FUSE's types nor servers, only
 //!    [`weft_common::client`]'s two traits, so that tests run it against a volume in memory.
 //! 3. `write` and `read`: an update in the making (dirty extents, their upload, their publication), and what a reader sees

@@ -1,7 +1,7 @@
 //! The `weft` command: mount, and the tools around it.
 //!
-//! [`args`] is the command line and its help; a file per command does it. `output` is the only place that prints,
-//! [`target`] finds out what a path or URL is about, `connect` opens it, `names` is the volume as the tools see it. The tools
+//! `args` is the command line and its help; a file per command does it. `output` is the only place that prints,
+//! `target` finds out what a path or URL is about, `connect` opens it, `names` is the volume as the tools see it. The tools
 //! work on the two client traits only. `local` is the one file that names the servers: `weft mount --local` runs them in this process.
 
 mod args;
