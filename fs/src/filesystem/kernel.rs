@@ -62,6 +62,18 @@ impl Kernel {
         }
     }
 
+    /// As [`Kernel::drop_pages`]; done when the kernel has dropped them. Not to be awaited while something holds up other
+    /// requests for `node`.
+    pub(crate) async fn drop_pages_now(&self, node: NodeId) {
+        self.forget(node);
+        if let Some(cache) = self.cache.get().cloned() {
+            let dropping = self.runtime.spawn_blocking(move || cache.drop_inode(node));
+            if let Err(error) = dropping.await {
+                tracing::warn!(?node, %error, "the kernel was not told to drop a file's pages; it may show older ones for a moment");
+            }
+        }
+    }
+
     /// The kernel drops a name. Does not wait.
     pub(crate) fn drop_entry(&self, parent: NodeId, name: FileName) {
         if let Some(cache) = self.cache.get().cloned() {

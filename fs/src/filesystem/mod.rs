@@ -30,6 +30,7 @@ pub(crate) use space::{Seek, SpaceChange};
 pub(crate) use watch::{OwnVersions, follow_changes};
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 use tokio::runtime::Handle;
 use weft_common::id::InodeNumber;
@@ -95,6 +96,8 @@ pub(crate) struct Filesystem {
     kernel: Arc<Kernel>,
     recent: Recent,
     own: OwnVersions,
+    /// The newest volume version whose changes the kernel was told of.
+    seen: AtomicU64,
 }
 
 impl Filesystem {
@@ -118,6 +121,7 @@ impl Filesystem {
             kernel,
             recent: Recent::new(),
             own: OwnVersions::default(),
+            seen: AtomicU64::new(0),
         }
     }
 

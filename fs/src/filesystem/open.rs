@@ -43,6 +43,7 @@ impl Filesystem {
                     Some(attributes) => attributes,
                     None => self.attributes_at(At::Head, inode).await?,
                 };
+                self.catch_up(node, &newest).await;
                 self.open_live(caller, node, newest, mode).await
             }
             Node::Old(_) if mode.write || mode.truncate => Err(read_only()),

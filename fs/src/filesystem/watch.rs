@@ -5,12 +5,14 @@
 //! drop a directory's name that the kernel has just entered would take it away under the feet of a process that works in it.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::Ordering;
 use std::sync::{Mutex, Weak};
 use std::time::Duration;
 use weft_common::id::VolumeVersion;
-use weft_common::wire::{At, ChangeRecord, NamespaceAnswer, Query};
+use weft_common::wire::{At, Attributes, ChangeRecord, NamespaceAnswer, Query};
 
 use super::{Failure, Filesystem, unexpected};
+use crate::inode::NodeId;
 use crate::lock;
 
 /// Changes in one answer.
@@ -64,6 +66,15 @@ impl Filesystem {
         !self.settings.entry_lifetime.is_zero()
     }
 
+    /// Before a file is opened that somebody else may have changed so lately that the kernel was not told: it is told now.
+    /// With lifetime 0 the kernel has just asked for the attributes.
+    pub(super) async fn catch_up(&self, node: NodeId, newest: &Attributes) {
+        let is_unseen = newest.version.0 > self.seen.load(Ordering::Acquire) && !self.own.contains(newest.version);
+        if self.needs_watch() && is_unseen {
+            self.kernel.drop_pages_now(node).await;
+        }
+    }
+
     /// Waits for changes behind `after` and takes them in. Answers the last one; to begin with, the newest there is.
     async fn next_changes(&self, after: Option<VolumeVersion>) -> Result<VolumeVersion, Failure> {
         let Some(after) = after else {
@@ -77,14 +88,18 @@ impl Filesystem {
             NamespaceAnswer::Changes { changes, .. } => {
                 // The answers to this mount's own changes are on their way, too.
                 tokio::time::sleep(PAUSE).await;
-                changes.iter().for_each(|change| self.take_in(change));
-                Ok(changes.last().map_or(after, |change| change.version))
+                for change in &changes {
+                    self.take_in(change).await;
+                }
+                let seen = changes.last().map_or(after, |change| change.version);
+                self.seen.store(seen.0, Ordering::Release);
+                Ok(seen)
             }
             _ => Err(unexpected()),
         }
     }
 
-    fn take_in(&self, change: &ChangeRecord) {
+    async fn take_in(&self, change: &ChangeRecord) {
         if self.own.contains(change.version) {
             return;
         }
@@ -92,7 +107,7 @@ impl Filesystem {
         // A file that is written here shows what was written here; its views move when it publishes.
         let is_dirty = self.files.get(change.inode).is_some_and(|file| file.state().is_dirty());
         if !is_dirty {
-            self.kernel.drop_pages(self.nodes.peek(change.inode));
+            self.kernel.drop_pages_now(self.nodes.peek(change.inode)).await;
         }
         for (parent, name) in change.place.iter().chain(&change.old_place) {
             self.kernel.drop_entry((*parent).into(), name.clone());
