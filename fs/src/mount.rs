@@ -110,6 +110,11 @@ pub enum MountError {
     /// The kernel has no FUSE.
     #[error("/dev/fuse does not exist; load the kernel module with `modprobe fuse`, or give the container the device")]
     NoDevice,
+    /// Only root may open it.
+    #[error(
+        "you may not use /dev/fuse; root can allow it with `chmod 666 /dev/fuse` (the default of Debian's udev), or mount as root"
+    )]
+    DeviceForbidden,
     /// Users other than root need a helper to mount.
     #[error("fusermount3 is not installed; install the package fuse3 (`apt install fuse3`), or mount as root")]
     NoHelper,

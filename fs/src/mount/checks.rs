@@ -1,7 +1,7 @@
 //! What is looked at before mounting, and what is asked of the system around it.
 
 use std::fs::{File, OpenOptions};
-use std::io;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -55,6 +55,10 @@ pub(super) fn means(allow_other: bool) -> Result<(), MountError> {
     }
     if !has_helper() {
         return Err(MountError::NoHelper);
+    }
+    // The helper opens the device with the user's own rights.
+    if File::options().read(true).write(true).open(DEVICE).is_err_and(|error| error.kind() == ErrorKind::PermissionDenied) {
+        return Err(MountError::DeviceForbidden);
     }
     if allow_other && !allows_other(&std::fs::read_to_string("/etc/fuse.conf").unwrap_or_default()) {
         return Err(MountError::AllowOther);
