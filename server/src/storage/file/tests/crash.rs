@@ -71,8 +71,8 @@ fn run(engine: &Engine, disk: &SimDisk, random: &mut Random, count: usize, state
                 engine.sync().unwrap();
                 Event::Sync
             }
+            // Without a sync before it: upkeep itself must know what may be done.
             _ => {
-                engine.sync().unwrap();
                 engine.maintain().unwrap();
                 Event::Upkeep
             }
@@ -90,8 +90,8 @@ fn allowed(start: Value, steps: &[Step], number: u64, count: usize, crash: Crash
         match &step.event {
             Event::Put(other, generation) if *other == number => values.push(Some(*generation)),
             Event::Delete(numbers) if numbers.contains(&number) => values.push(None),
-            // A sync makes the newest value the only one (an upkeep begins with one).
-            Event::Sync | Event::Upkeep if finished => {
+            // A sync makes the newest value the only one.
+            Event::Sync if finished => {
                 values = values.split_off(values.len() - 1);
                 continue;
             }
@@ -155,7 +155,7 @@ fn every_crash_of(first_seed: u64, crash: Crash) {
         removed += disk.count(|op| matches!(op, Op::Remove(name) if name.ends_with(".seg")));
     }
     // Traces in which nothing happens prove nothing.
-    assert!(sealed > 50 && punched > 50 && removed > 20, "sealed {sealed}, punched {punched}, removed {removed}");
+    assert!(sealed > 50 && punched > 20 && removed > 20, "sealed {sealed}, punched {punched}, removed {removed}");
 }
 
 #[test]
