@@ -175,6 +175,8 @@ pub const RETRY_PAUSE_MAX: Duration = Duration::from_secs(2);
 pub const MAP_REFRESH: Duration = Duration::from_secs(2);
 /// A failure makes a client ask for the map at once, but not more often than this.
 pub const MAP_REFRESH_PAUSE: Duration = Duration::from_millis(200);
+/// Attempts, about a second of them, after which a cluster map with too few providers is believed: they may just be joining.
+pub const ATTEMPTS_BEFORE_TOO_FEW: u32 = 6;
 /// A provider that failed a client is its last choice for this long.
 pub const SUSPICION: Duration = Duration::from_secs(5);
 /// Replica groups that one page object is offered to before the client pauses and looks at the map again.

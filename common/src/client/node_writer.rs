@@ -11,7 +11,7 @@ use super::placement::count;
 use super::retry::{Context, Retry};
 use super::sync::Unsynced;
 use crate::id::{NodeId, ProviderId};
-use crate::limits::{NODE_BATCH_BYTES_MAX, NODE_BATCHES_AT_ONCE_MAX, NODES_PER_BATCH_MAX};
+use crate::limits::{ATTEMPTS_BEFORE_TOO_FEW, NODE_BATCH_BYTES_MAX, NODE_BATCHES_AT_ONCE_MAX, NODES_PER_BATCH_MAX};
 use crate::rpc::{Address, RpcError};
 use crate::wire::{ClusterMap, ErrorKind, MetadataReply, MetadataRequest, ProviderRole, ProviderState, Reply, Request};
 use bytes::{Bytes, BytesMut};
@@ -69,6 +69,18 @@ impl NodeWriter {
         }
     }
 
+    /// Waits until there are providers for `copies` of each node: asked before a ticket, which cannot be taken back.
+    pub(crate) async fn ready(&self, context: Context, copies: u8) -> Result<(), ClientError> {
+        let mut retry = Retry::new(context);
+        loop {
+            let map = self.map.current();
+            if count(&map, ProviderRole::Metadata).0 >= usize::from(copies) {
+                return Ok(());
+            }
+            self.pause(&mut retry, context, copies, &map, None).await?;
+        }
+    }
+
     async fn pause(
         &self,
         retry: &mut Retry,
@@ -81,7 +93,8 @@ impl NodeWriter {
             retry.after("put of nodes", error).await?;
         } else {
             let (alive, known) = count(map, ProviderRole::Metadata);
-            if known < usize::from(copies) || !retry.wait().await {
+            let hopeless = known < usize::from(copies) && retry.attempts() >= ATTEMPTS_BEFORE_TOO_FEW;
+            if hopeless || !retry.wait().await {
                 return Err(ClientError::TooFewProviders { role: "metadata", needed: copies, alive });
             }
         }

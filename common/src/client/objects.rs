@@ -14,7 +14,7 @@ use super::session::Session;
 use super::sync::Unsynced;
 use crate::checksum::ChunkTable;
 use crate::id::GroupId;
-use crate::limits::{GROUPS_TRIED_MAX, PAGE_SIZE_MAX};
+use crate::limits::{ATTEMPTS_BEFORE_TOO_FEW, GROUPS_TRIED_MAX, PAGE_SIZE_MAX};
 use crate::rpc::RpcError;
 use crate::weave::PageObject;
 use crate::wire::{ClusterMap, DataReply, DataRequest, ErrorKind, ProviderInfo, ReplicaGroup, Reply, Request, ServiceError};
@@ -102,7 +102,7 @@ impl ObjectWriter {
         match (tried.last.take(), reason) {
             (Some(error), _) => retry.after("put of a page object", error).await?,
             (None, Some(NoGroup::TooFew { alive, known })) => {
-                let hopeless = known < usize::from(copies);
+                let hopeless = known < usize::from(copies) && retry.attempts() >= ATTEMPTS_BEFORE_TOO_FEW;
                 if hopeless || !retry.wait().await {
                     return Err(ClientError::TooFewProviders { role: "data", needed: copies, alive });
                 }

@@ -47,6 +47,11 @@ impl Retry {
         Self { context, attempts: 0 }
     }
 
+    /// Attempts that failed so far.
+    pub(crate) fn attempts(&self) -> u32 {
+        self.attempts
+    }
+
     /// Waits before the next attempt; `false` at once when patience would end meanwhile.
     pub(crate) async fn wait(&mut self) -> bool {
         self.attempts += 1;

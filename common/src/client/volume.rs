@@ -116,6 +116,7 @@ impl BlobStore for Volume {
         let PublishRequest { inode, operation, modified, author } = request;
         let asked = first_offset(&operation);
         let _shared = self.publish_lock(inode).read().await;
+        self.cluster.publisher.node_writer.ready(context, self.info.settings.copies).await?;
         let ticket = self.order(context, inode, operation, modified, author).await?;
         let (blob, blob_version) = (ticket.blob, ticket.entry.version);
         let offset = ticket.entry.update.data.first().map_or(ticket.entry.size, |extent| extent.offset.saturating_sub(asked));

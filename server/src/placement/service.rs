@@ -34,6 +34,8 @@ pub trait Membership: Send + Sync + std::fmt::Debug {
 pub struct PlacementService {
     membership: Arc<dyn Membership>,
     cluster: ClusterId,
+    /// Held from a join's proposal until its roster is in the state: rosters are taken in in the order of the log. Taken before `state`.
+    joining: tokio::sync::Mutex<()>,
     state: Mutex<State>,
 }
 
@@ -56,7 +58,7 @@ impl PlacementService {
         // Epochs only have to differ from those of the time before the restart: clients fetch any map but the one they have.
         let epoch = Timestamp::from(std::time::SystemTime::now()).0.unsigned_abs();
         let map = Arc::new(assemble(cluster, epoch, &roster, &liveness, now));
-        Ok(Self { membership, cluster, state: Mutex::new(State { roster, liveness, map }) })
+        Ok(Self { membership, cluster, joining: tokio::sync::Mutex::new(()), state: Mutex::new(State { roster, liveness, map }) })
     }
 
     /// Answers [`Request::Placement`]; anything else is for another role.
@@ -102,6 +104,7 @@ impl PlacementService {
         }
         tracing::info!(%address, ?role, ?provider, peer = %peer.name, "a provider joins");
         let logged = PlacementRequest::Join { role, provider, cluster: Some(self.cluster), address, zone, space };
+        let _turn = self.joining.lock().await;
         let reply = self.membership.join(logged).await?;
         let roster = self.membership.roster().await?;
         let mut state = self.lock();
@@ -192,4 +195,53 @@ fn only_servers(peer: &Peer) -> Result<(), ServiceError> {
     }
     let message = format!("'{}' has a client's certificate; providers need the cluster's server certificate", peer.name);
     Err(ServiceError::new(ErrorKind::Untrusted, message))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::placement::core;
+    use crate::version::kv::MemoryKv;
+    use weft_common::id::RequestId;
+    use weft_common::limits::RPC_DEADLINE;
+    use weft_common::wire::Space;
+
+    /// A log that answers each next reader of the roster faster than the one before.
+    #[derive(Debug, Default)]
+    struct UnevenLog {
+        kv: tokio::sync::Mutex<MemoryKv>,
+        asked: std::sync::atomic::AtomicU64,
+    }
+
+    #[async_trait::async_trait]
+    impl Membership for UnevenLog {
+        async fn join(&self, request: PlacementRequest) -> Result<PlacementReply, ServiceError> {
+            let mut kv = self.kv.lock().await;
+            Ok(core::apply(&mut *kv, Timestamp(0), &request).unwrap())
+        }
+
+        async fn roster(&self) -> Result<Roster, ServiceError> {
+            let roster = Roster::load(&*self.kv.lock().await).unwrap();
+            let asked = self.asked.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+            tokio::time::sleep(std::time::Duration::from_millis(20 / (asked + 1))).await;
+            Ok(roster)
+        }
+    }
+
+    #[tokio::test]
+    async fn providers_that_join_at_once_are_all_in_the_map() {
+        let service = PlacementService::start(Arc::new(UnevenLog::default()), ClusterId(7)).await.unwrap();
+        let peer = Peer { name: "server".into(), is_server: true };
+        let joins = [ProviderRole::Data, ProviderRole::Metadata, ProviderRole::Data].map(|role| {
+            let (cluster, address, zone) = (None, "host:1".to_owned(), String::new());
+            let join = PlacementRequest::Join { role, provider: None, cluster, address, zone, space: Space::default() };
+            let call =
+                Call { id: RequestId(1), request: Request::Placement(join), body: bytes::Bytes::new(), deadline: RPC_DEADLINE };
+            service.handle(&peer, call)
+        });
+        for joined in futures_util::future::join_all(joins).await {
+            joined.unwrap();
+        }
+        assert_eq!(service.map().providers.len(), 3);
+    }
 }
