@@ -4,7 +4,7 @@ use super::disk::DiskFile;
 use super::engine::{Engine, Segment};
 use super::index::{Fingerprint, Location};
 use super::reclaim::is_punched;
-use super::record::{Place, RECORD_ALIGNMENT, RecordHeader, SEGMENT_HEADER_BYTES, SegmentHeader, TOMBSTONES_PER_RECORD, aligned};
+use super::record::{BLOCK_BYTES, Place, RecordHeader, SEGMENT_HEADER_BYTES, SegmentHeader, TOMBSTONES_PER_RECORD, aligned};
 use crate::storage::memory::check_size;
 use crate::storage::{Key, NewObject, StoreError};
 use std::collections::HashMap;
@@ -18,7 +18,7 @@ use weft_common::limits::{STORE_GRAVES_MAX, STORE_SEGMENTS_UNSYNCED_MAX};
 const GROUP_RECORDS_MAX: usize = 128;
 const GROUP_BYTES_MAX: u64 = 1 << 20;
 
-const PADDING: [u8; RECORD_ALIGNMENT as usize] = [0; RECORD_ALIGNMENT as usize];
+static ZEROS: [u8; BLOCK_BYTES as usize] = [0; BLOCK_BYTES as usize];
 
 /// Who appends. Upkeep and deletes may use the reserve: they are what frees space.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,12 +59,6 @@ pub(super) struct NewRecord<'a> {
     pub(super) body: &'a [u8],
 }
 
-impl NewRecord<'_> {
-    fn padded_bytes(&self) -> u64 {
-        aligned(self.header.record_bytes())
-    }
-}
-
 impl Appender {
     /// Appends records that fit one segment together, with one write call.
     pub(super) fn append(
@@ -73,22 +67,24 @@ impl Appender {
         records: &[NewRecord<'_>],
         purpose: Purpose,
     ) -> Result<Vec<Location>, StoreError> {
-        let total = records.iter().map(NewRecord::padded_bytes).sum();
+        let total = records.iter().map(|record| record.header.room_bytes()).sum();
         let active = self.make_room(engine, total, purpose)?;
         let salt = active.segment.salt;
         let mut offset = active.end;
         let mut heads = Vec::with_capacity(records.len());
         let mut locations = Vec::with_capacity(records.len());
         for record in records {
-            heads.push(record.header.encode(salt, offset));
+            let header = record.header.placed_at(offset);
             let place = Place::new(active.segment.number, offset);
-            locations.push(Location { place, record_bytes: record.header.record_bytes() as u32 });
-            offset += record.padded_bytes();
+            locations.push(Location { place, record_bytes: header.record_bytes() as u32 });
+            heads.push((header, header.encode(salt, offset)));
+            offset += aligned(header.record_bytes());
         }
-        let mut parts: Vec<&[u8]> = Vec::with_capacity(records.len() * 4);
-        for (head, record) in heads.iter().zip(records) {
-            let padding = (record.padded_bytes() - record.header.record_bytes()) as usize;
-            parts.extend_from_slice(&[head, record.extra, record.body, &PADDING[..padding]]);
+        let mut parts: Vec<&[u8]> = Vec::with_capacity(records.len() * 5);
+        for ((header, head), record) in heads.iter().zip(records) {
+            let padding = (aligned(header.record_bytes()) - header.record_bytes()) as usize;
+            let gap = &ZEROS[..usize::from(header.gap_bytes)];
+            parts.extend_from_slice(&[head, record.extra, gap, record.body, &ZEROS[..padding]]);
         }
         active.file.write(active.end, &parts).map_err(|source| write_error(engine, active.segment.number, total, source))?;
         active.end = offset;
@@ -186,12 +182,12 @@ impl Engine {
                 self.check_same(location, &record.header)?;
                 continue;
             }
-            if group.len() == GROUP_RECORDS_MAX || group_bytes + record.padded_bytes() > GROUP_BYTES_MAX {
+            if group.len() == GROUP_RECORDS_MAX || group_bytes + record.header.room_bytes() > GROUP_BYTES_MAX {
                 self.append_objects(&mut appender, &group)?;
                 group.clear();
                 group_bytes = 0;
             }
-            group_bytes += record.padded_bytes();
+            group_bytes += record.header.room_bytes();
             group.push((fingerprint, record));
         }
         self.append_objects(&mut appender, &group)
@@ -277,7 +273,7 @@ impl Engine {
         let record = NewRecord { header: RecordHeader::tombstones(&body), extra: &[], body: &body };
         let locations = appender.append(self, &[record], Purpose::Upkeep)?;
         if let Some(segment) = locations.first().and_then(|location| self.segment(location.place.segment)) {
-            segment.tombstone_bytes.fetch_add(record.padded_bytes(), Ordering::Relaxed);
+            segment.tombstone_bytes.fetch_add(record.header.room_bytes(), Ordering::Relaxed);
             let mut targets = segment.targets.lock().unwrap_or_else(PoisonError::into_inner);
             targets.extend(places.iter().map(|place| place.segment));
         }

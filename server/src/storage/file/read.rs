@@ -76,13 +76,13 @@ impl Engine {
         let first = if record_bytes <= ONE_READ_BYTES { record_bytes } else { HEAD_BYTES };
         let mut head = Bytes::from(self.read_bytes(location.place, 0, first)?);
         let header = self.header(key, location, &head)?;
-        let body_at = RECORD_HEADER_BYTES + header.extra_bytes as usize;
-        if body_at > head.len() {
-            head = Bytes::from(self.read_bytes(location.place, 0, body_at)?);
+        let (extra_end, body_at) = (RECORD_HEADER_BYTES + header.extra_bytes as usize, header.body_at());
+        if extra_end > head.len() {
+            head = Bytes::from(self.read_bytes(location.place, 0, extra_end)?);
         }
         let end = range.end.min(header.body_bytes) as usize;
         let start = (range.start as usize).min(end);
-        let extra = head.slice(RECORD_HEADER_BYTES..body_at);
+        let extra = head.slice(RECORD_HEADER_BYTES..extra_end);
         let body = if body_at + end <= head.len() {
             head.slice(body_at + start..body_at + end)
         } else {
@@ -97,8 +97,8 @@ impl Engine {
     /// The object in the bytes of its whole record.
     fn parse(&self, key: &Key, location: Location, record: Bytes) -> Result<(RecordHeader, StoredObject), StoreError> {
         let header = self.header(key, location, &record)?;
-        let body_at = RECORD_HEADER_BYTES + header.extra_bytes as usize;
-        let (extra, body) = (record.slice(RECORD_HEADER_BYTES..body_at), record.slice(body_at..));
+        let extra_end = RECORD_HEADER_BYTES + header.extra_bytes as usize;
+        let (extra, body) = (record.slice(RECORD_HEADER_BYTES..extra_end), record.slice(header.body_at()..));
         Ok((header, StoredObject { extra, body_bytes: header.body_bytes, body }))
     }
 
@@ -122,7 +122,7 @@ impl Engine {
     /// A put of a key that is there: fine if it is the same object.
     pub(super) fn check_same(&self, location: Location, new: &RecordHeader) -> Result<(), StoreError> {
         let bytes = self.read_bytes(location.place, 0, RECORD_HEADER_BYTES)?;
-        if self.header(&new.key, location, &bytes).is_ok_and(|stored| stored == *new) {
+        if self.header(&new.key, location, &bytes).is_ok_and(|stored| stored.same_object(new)) {
             return Ok(());
         }
         Err(self.damaged(location, format!("{} is stored with other bytes than those put now", new.key)))

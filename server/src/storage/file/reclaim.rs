@@ -8,7 +8,7 @@ use super::engine::{Engine, Segment};
 use super::folder::replace;
 use super::index::Location;
 use super::index_file::{Entry, SegmentIndex};
-use super::record::{Kind, Place, RECORD_HEADER_BYTES, TOMBSTONES_PER_RECORD};
+use super::record::{BLOCK_BYTES, Kind, Place, RECORD_HEADER_BYTES, TOMBSTONES_PER_RECORD};
 use super::scan::{Contents, scan, tombstones};
 use crate::storage::StoreError;
 use std::io;
@@ -17,8 +17,6 @@ use std::sync::{Arc, PoisonError};
 
 /// Shorter records are not punched: they hold too few whole blocks. Compaction gets their space.
 const PUNCH_BYTES_MIN: u32 = 16 << 10;
-/// Blocks that filesystems give back.
-const BLOCK_BYTES: u64 = 4096;
 /// Segments copied in one upkeep.
 const COMPACTIONS_PER_UPKEEP: usize = 4;
 

@@ -16,6 +16,11 @@ pub(super) const SEGMENT_HEADER_BYTES: usize = 64;
 pub(super) const RECORD_HEADER_BYTES: usize = 72;
 /// Records start at multiples of this.
 pub(super) const RECORD_ALIGNMENT: u64 = 8;
+/// Bodies from this length on start at a multiple of [`BLOCK_BYTES`]: the kernel copies whole pages of its cache a quarter faster,
+/// and punching gives back all of the body. For the smallest page that costs up to a sixteenth of the space, for 1 MiB nothing.
+pub(super) const ALIGNED_BODY_BYTES_MIN: u32 = 64 << 10;
+/// Pages of the kernel's cache, and blocks that filesystems give back.
+pub(super) const BLOCK_BYTES: u64 = 4096;
 /// Entries of one tombstone record.
 pub(super) const TOMBSTONES_PER_RECORD: usize = 4096;
 
@@ -84,6 +89,8 @@ pub(super) enum Kind {
 pub(super) struct RecordHeader {
     pub(super) kind: Kind,
     pub(super) key: Key,
+    /// Zeros between extra and body; follows from where the record is put.
+    pub(super) gap_bytes: u16,
     pub(super) extra_bytes: u32,
     pub(super) body_bytes: u32,
     pub(super) extra_checksum: u64,
@@ -96,6 +103,7 @@ impl RecordHeader {
         Self {
             kind: Kind::Object,
             key,
+            gap_bytes: 0,
             extra_bytes: extra.len() as u32,
             body_bytes: body.len() as u32,
             extra_checksum: crc64(extra),
@@ -108,9 +116,35 @@ impl RecordHeader {
         Self { kind: Kind::Tombstones, ..Self::object(Key([0; KEY_BYTES]), &[], body) }
     }
 
+    /// The header for a record that starts at `offset`.
+    pub(super) fn placed_at(self, offset: u64) -> Self {
+        let plain = Self { gap_bytes: 0, ..self };
+        if self.body_bytes < ALIGNED_BODY_BYTES_MIN {
+            return plain;
+        }
+        let body = offset + plain.body_at() as u64;
+        Self { gap_bytes: (body.next_multiple_of(BLOCK_BYTES) - body) as u16, ..plain }
+    }
+
+    /// Whether both stand for the same object, wherever they are put.
+    pub(super) fn same_object(&self, other: &Self) -> bool {
+        Self { gap_bytes: 0, ..*self } == Self { gap_bytes: 0, ..*other }
+    }
+
+    /// Where in the record the body starts.
+    pub(super) fn body_at(&self) -> usize {
+        RECORD_HEADER_BYTES + self.extra_bytes as usize + usize::from(self.gap_bytes)
+    }
+
     /// Length of the record without padding.
     pub(super) fn record_bytes(&self) -> u64 {
-        RECORD_HEADER_BYTES as u64 + u64::from(self.extra_bytes) + u64::from(self.body_bytes)
+        self.body_at() as u64 + u64::from(self.body_bytes)
+    }
+
+    /// Most that the record takes up, wherever it is put.
+    pub(super) fn room_bytes(&self) -> u64 {
+        let gap = if self.body_bytes < ALIGNED_BODY_BYTES_MIN { 0 } else { BLOCK_BYTES };
+        aligned(Self { gap_bytes: 0, ..*self }.record_bytes() + gap)
     }
 
     /// Whether `extra` and `body` are the bytes that the header was made for.
@@ -125,6 +159,7 @@ impl RecordHeader {
             Kind::Object => KIND_OBJECT,
             Kind::Tombstones => KIND_TOMBSTONES,
         };
+        bytes[6..8].copy_from_slice(&self.gap_bytes.to_le_bytes());
         bytes[8..12].copy_from_slice(&self.extra_bytes.to_le_bytes());
         bytes[12..16].copy_from_slice(&self.body_bytes.to_le_bytes());
         bytes[16..48].copy_from_slice(&self.key.0);
@@ -150,6 +185,7 @@ impl RecordHeader {
         let header = Self {
             kind,
             key: Key(key),
+            gap_bytes: u16::from_le_bytes([bytes[6], bytes[7]]),
             extra_bytes: u32_at(bytes, 8),
             body_bytes: u32_at(bytes, 12),
             extra_checksum: u64_at(bytes, 48),
@@ -215,9 +251,23 @@ mod tests {
         for bit in 0..RECORD_HEADER_BYTES * 8 {
             let mut damaged = bytes;
             damaged[bit / 8] ^= 1 << (bit % 8);
-            // Bytes 5 to 7 are not interpreted, but they are covered too.
+            // Byte 5 is not interpreted, but it is covered too.
             assert_eq!(RecordHeader::decode(&damaged, 5, 64), None, "bit {bit}");
         }
+    }
+
+    #[test]
+    fn large_bodies_start_at_a_block() {
+        let body = vec![7; ALIGNED_BODY_BYTES_MIN as usize];
+        for offset in (64..20_000).step_by(RECORD_ALIGNMENT as usize) {
+            let header = RecordHeader::object(Key([7; 32]), b"extra", &body).placed_at(offset);
+            assert!((offset + header.body_at() as u64).is_multiple_of(BLOCK_BYTES));
+            assert!(aligned(header.record_bytes()) <= header.room_bytes());
+            assert_eq!(RecordHeader::decode(&header.encode(5, offset), 5, offset), Some(header));
+            assert!(header.same_object(&header.placed_at(offset + 8)));
+        }
+        let small = RecordHeader::object(Key([7; 32]), b"extra", &body[1..]);
+        assert_eq!(small.placed_at(64), small);
     }
 
     #[test]

@@ -70,10 +70,9 @@ pub(super) fn tombstones(file: &dyn DiskFile, found: &Found) -> io::Result<Optio
 
 /// Whether an object's extra and body are what its header says.
 pub(super) fn is_whole(file: &dyn DiskFile, found: &Found) -> io::Result<bool> {
-    let length = found.header.record_bytes() as usize - RECORD_HEADER_BYTES;
-    let bytes = file.read(found.offset + RECORD_HEADER_BYTES as u64, length)?;
-    let (extra, body) = bytes.split_at(found.header.extra_bytes as usize);
-    Ok(found.header.matches(extra, body))
+    let record = file.read(found.offset, found.header.record_bytes() as usize)?;
+    let extra_end = RECORD_HEADER_BYTES + found.header.extra_bytes as usize;
+    Ok(found.header.matches(&record[RECORD_HEADER_BYTES..extra_end], &record[found.header.body_at()..]))
 }
 
 struct Window<'a> {

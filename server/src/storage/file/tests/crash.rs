@@ -40,7 +40,9 @@ fn body(number: u64, generation: u64) -> Vec<u8> {
     let length = match shape {
         0..5 => shape * 97,
         5..8 => shape * 911,
-        _ => 20_000 + shape * 1000,
+        8 => 20_000 + generation % 1000,
+        // Long enough to start at a block.
+        _ => 66_000 + generation % 1000,
     };
     bytes(number * 1000 + generation, length as usize)
 }
