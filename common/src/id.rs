@@ -53,6 +53,11 @@ id_type!(
     GroupId(u32), "group"
 );
 id_type!(
+    /// A stretch of a store's life within which nothing that it acknowledged can have been lost. A loss of power ends it, and so
+    /// does a failed write; the death of the process does not.
+    Incarnation(u64), "incarnation"
+);
+id_type!(
     /// Follows one request through the logs of client and servers.
     RequestId(u64), "req"
 );

@@ -158,6 +158,8 @@ pub const PROVIDER_FULL_BELOW: u64 = 16 * MIB;
 pub const HEARTBEAT: Duration = Duration::from_secs(2);
 /// How often a provider forces what it took in to its disk without being asked.
 pub const BACKGROUND_SYNC: Duration = Duration::from_secs(2);
+/// How often a client asks those that took something from it whether it is on stable storage.
+pub const CLIENT_SYNC: Duration = Duration::from_secs(5);
 /// Deadline of one RPC unless the caller sets another.
 pub const RPC_DEADLINE: Duration = Duration::from_secs(10);
 /// How long a mount keeps trying before a call fails with EIO (`--timeout`).

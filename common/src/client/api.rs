@@ -146,6 +146,12 @@ pub trait BlobStore: Send + Sync + std::fmt::Debug {
     /// # Errors
     /// [`ClientError`]; then nothing is promised of what was written since the last success.
     async fn sync(&self) -> Result<(), ClientError>;
+
+    /// How often a provider was found to have lost power before what this client had stored on it was synced. Of what was
+    /// published and not synced before the number rose, nothing is promised.
+    fn losses(&self) -> u64 {
+        0
+    }
 }
 
 /// Names, attributes, versions.

@@ -31,7 +31,7 @@ pub struct Cluster {
     pub(crate) reader: Arc<TreeReader>,
     pub(crate) publisher: Publisher,
     pub(crate) options: ClientOptions,
-    _background: [Background; 2],
+    _background: [Background; 3],
 }
 
 /// A task that ends with its owner.
@@ -64,19 +64,24 @@ impl Cluster {
         let link = Arc::new(Link::new(rpc, managers, options.timeout));
         let map = Arc::new(MapKeeper::fetch(link.clone(), link.context()).await?);
         let sessions = Arc::new(Sessions::new(link.clone(), options.host.clone(), options.purpose.clone()));
-        let background = [Background::spawn(map.clone().keep_fresh()), Background::spawn(sessions.clone().keep_alive())];
-        Ok(Arc::new(Self::assemble(link, map, sessions, options, background)))
+        let unsynced = Arc::new(Unsynced::new(link.clone(), map.clone()));
+        let background = [
+            Background::spawn(map.clone().keep_fresh()),
+            Background::spawn(sessions.clone().keep_alive()),
+            Background::spawn(unsynced.clone().keep_synced()),
+        ];
+        Ok(Arc::new(Self::assemble(link, map, sessions, unsynced, options, background)))
     }
 
     fn assemble(
         link: Arc<Link>,
         map: Arc<MapKeeper>,
         sessions: Arc<Sessions>,
+        unsynced: Arc<Unsynced>,
         options: ClientOptions,
-        background: [Background; 2],
+        background: [Background; 3],
     ) -> Self {
         let health = Arc::new(Health::default());
-        let unsynced = Arc::new(Unsynced::new(link.clone(), map.clone()));
         let node_writer = NodeWriter { link: link.clone(), map: map.clone(), health: health.clone(), unsynced: unsynced.clone() };
         let objects = ObjectWriter { link: link.clone(), map: map.clone(), health: health.clone(), unsynced: unsynced.clone() };
         let nodes = Arc::new(NodeReader::new(link.clone(), map.clone(), health.clone(), &options));

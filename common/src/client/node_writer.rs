@@ -5,15 +5,15 @@
 
 use super::ClientError;
 use super::health::Health;
-use super::link::{Link, address_of, malformed};
+use super::link::{Link, address_of};
 use super::map::MapKeeper;
 use super::placement::count;
 use super::retry::{Context, Retry};
-use super::sync::Unsynced;
+use super::sync::{Unsynced, stored_in};
 use crate::id::{NodeId, ProviderId};
 use crate::limits::{ATTEMPTS_BEFORE_TOO_FEW, NODE_BATCH_BYTES_MAX, NODE_BATCHES_AT_ONCE_MAX, NODES_PER_BATCH_MAX};
 use crate::rpc::{Address, RpcError};
-use crate::wire::{ClusterMap, ErrorKind, MetadataReply, MetadataRequest, ProviderRole, ProviderState, Reply, Request};
+use crate::wire::{ClusterMap, ErrorKind, MetadataRequest, ProviderRole, ProviderState, Request};
 use bytes::{Bytes, BytesMut};
 use futures_util::{StreamExt, stream};
 use std::collections::BTreeMap;
@@ -157,15 +157,10 @@ impl NodeWriter {
         };
         let address = address_of(provider);
         let result = match self.link.once(context, &address, request, body).await {
-            Ok(answer) if answer.reply == Reply::Metadata(MetadataReply::Done) => {
+            Ok(answer) => stored_in(&address, &answer.reply).map(|incarnation| {
                 self.health.trust(provider.id);
-                self.unsynced.note(provider.id);
-                Ok(())
-            }
-            Ok(answer) => {
-                let reason = malformed(&address, "the end of a put", &answer.reply).to_string();
-                Err(RpcError::Malformed { address, reason })
-            }
+                self.unsynced.note(provider.id, incarnation);
+            }),
             Err(error) => {
                 self.health.judge(provider.id, &error);
                 tracing::debug!(request = %context.id, provider = %provider.id, nodes = batch.places.len(), %error, "nodes not stored");

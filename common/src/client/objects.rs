@@ -6,18 +6,18 @@
 
 use super::ClientError;
 use super::health::Health;
-use super::link::{Link, address_of, malformed};
+use super::link::{Link, address_of};
 use super::map::MapKeeper;
 use super::placement::{NoGroup, choose_group};
 use super::retry::{Context, Retry};
 use super::session::Session;
-use super::sync::Unsynced;
+use super::sync::{Unsynced, stored_in};
 use crate::checksum::ChunkTable;
 use crate::id::GroupId;
 use crate::limits::{ATTEMPTS_BEFORE_TOO_FEW, GROUPS_TRIED_MAX, PAGE_SIZE_MAX};
 use crate::rpc::RpcError;
 use crate::weave::PageObject;
-use crate::wire::{ClusterMap, DataReply, DataRequest, ErrorKind, ProviderInfo, ReplicaGroup, Reply, Request, ServiceError};
+use crate::wire::{ClusterMap, DataRequest, ErrorKind, ProviderInfo, ReplicaGroup, Request, ServiceError};
 use bytes::Bytes;
 use futures_util::future::join_all;
 use std::sync::Arc;
@@ -146,15 +146,10 @@ impl ObjectWriter {
         let address = address_of(provider);
         let request = Request::Data(DataRequest::Put { object: object.id, digest: object.digest });
         match self.link.once(context, &address, request, bytes).await {
-            Ok(answer) if answer.reply == Reply::Data(DataReply::Done) => {
+            Ok(answer) => stored_in(&address, &answer.reply).map(|incarnation| {
                 self.health.trust(provider.id);
-                self.unsynced.note(provider.id);
-                Ok(())
-            }
-            Ok(answer) => {
-                let reason = malformed(&address, "the end of a put", &answer.reply).to_string();
-                Err(RpcError::Malformed { address, reason })
-            }
+                self.unsynced.note(provider.id, incarnation);
+            }),
             Err(error) => {
                 self.health.judge(provider.id, &error);
                 tracing::debug!(request = %context.id, provider = %provider.id, object = %object.id, %error, "put refused");

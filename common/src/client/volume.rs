@@ -158,6 +158,10 @@ impl BlobStore for Volume {
     async fn sync(&self) -> Result<(), ClientError> {
         self.cluster.unsynced.sync(self.cluster.context()).await
     }
+
+    fn losses(&self) -> u64 {
+        self.cluster.unsynced.losses()
+    }
 }
 
 /// What the living data providers hold and could take, in bytes of content of `copies` copies.

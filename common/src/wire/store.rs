@@ -2,13 +2,13 @@
 //! stored id are refused as `Damaged`.
 
 use crate::checksum::Digest;
-use crate::id::{NodeId, PageObjectId};
+use crate::id::{Incarnation, NodeId, PageObjectId};
 use serde::{Deserialize, Serialize};
 
 /// Asked of a metadata provider.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum MetadataRequest {
-    /// Stores nodes. Body: their encodings one after the other. Answer: `Done`, once they survive the death of the process.
+    /// Stores nodes. Body: their encodings one after the other. Answer: `Stored`, once they survive the death of the process.
     Put {
         /// Each node's id and the length of its encoding.
         nodes: Vec<(NodeId, u32)>,
@@ -23,8 +23,12 @@ pub enum MetadataRequest {
         /// Their ids.
         nodes: Vec<NodeId>,
     },
-    /// Everything put so far is on stable storage. Answer: `Done`.
-    Sync,
+    /// Everything put so far is on stable storage. Answer: `Done`; `Stale` if the store is in another incarnation by now: what was put
+    /// in the one asked for may be lost.
+    Sync {
+        /// The one that answered the puts.
+        incarnation: Incarnation,
+    },
 }
 
 /// A metadata provider's answers.
@@ -32,6 +36,11 @@ pub enum MetadataRequest {
 pub enum MetadataReply {
     /// It is so.
     Done,
+    /// To `Put`.
+    Stored {
+        /// What a later `Sync` must name.
+        incarnation: Incarnation,
+    },
     /// To `Get`. Body: the encodings of those that are there, one after the other.
     Nodes {
         /// The length of each, in the order asked for; `None` for one that is not there.
@@ -42,7 +51,8 @@ pub enum MetadataReply {
 /// Asked of a data provider.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum DataRequest {
-    /// Stores a page object. Body: its bytes. They are checked against the digest. Answer: `Done`, once they survive the death of the process.
+    /// Stores a page object. Body: its bytes. They are checked against the digest. Answer: `Stored`, once they survive the
+    /// death of the process.
     Put {
         /// Its name.
         object: PageObjectId,
@@ -63,8 +73,12 @@ pub enum DataRequest {
         /// Their names.
         objects: Vec<PageObjectId>,
     },
-    /// Everything put so far is on stable storage. Answer: `Done`.
-    Sync,
+    /// Everything put so far is on stable storage. Answer: `Done`; `Stale` if the store is in another incarnation by now: what was put
+    /// in the one asked for may be lost.
+    Sync {
+        /// The one that answered the puts.
+        incarnation: Incarnation,
+    },
 }
 
 /// A data provider's answers.
@@ -72,6 +86,11 @@ pub enum DataRequest {
 pub enum DataReply {
     /// It is so.
     Done,
+    /// To `Put`.
+    Stored {
+        /// What a later `Sync` must name.
+        incarnation: Incarnation,
+    },
     /// To `Get`. Body: the chunks that cover the wanted range (see [`crate::checksum`]).
     Part {
         /// Length of the whole object.

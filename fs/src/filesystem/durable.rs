@@ -6,6 +6,7 @@
 
 use super::{Failure, Filesystem};
 use crate::handle::{Handle, HandleId, Open};
+use std::sync::atomic::Ordering;
 
 impl Filesystem {
     /// `close(2)` of one descriptor.
@@ -46,6 +47,17 @@ impl Filesystem {
             tracing::error!(file = handle.file.label(), error = %failure, "fsync failed; the file's newest version may not survive a power loss");
             handle.file.state().lost.insert(handle.id, failure.errno());
             return Err(failure);
+        }
+        // Somebody else's sync, or the one in the background, may have been told of a loss that is this file's too.
+        let losses = self.volume.losses();
+        if handle.losses_seen.swap(losses, Ordering::AcqRel) != losses {
+            tracing::error!(
+                file = handle.file.label(),
+                "fsync failed: a provider lost power since the file was opened; write it again"
+            );
+            let errno = rustix::io::Errno::IO.raw_os_error();
+            handle.file.state().lost.insert(handle.id, errno);
+            return Err(Failure::Lost(errno));
         }
         Ok(())
     }

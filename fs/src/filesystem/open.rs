@@ -1,5 +1,6 @@
 //! Opening and making files.
 
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 use weft_common::name::FileName;
 use weft_common::wire::{At, Attributes, Change, ErrorKind, FileKind, NewInode};
@@ -72,7 +73,8 @@ impl Filesystem {
             state.base(node)
         };
         let author = self.author(caller);
-        let handle = Arc::new(Handle { id, file, node, mode, author, sequence: Mutex::new(Sequence::default()) });
+        let (sequence, losses_seen) = (Mutex::new(Sequence::default()), AtomicU64::new(self.volume.losses()));
+        let handle = Arc::new(Handle { id, file, node, mode, author, sequence, losses_seen });
         self.handles.insert(id, Open::Live(Arc::clone(&handle)));
         if mode.truncate
             && let Err(error) = self.truncate_at_open(&handle).await

@@ -51,6 +51,8 @@ pub(crate) struct Handle {
     pub(crate) author: Author,
     /// How it has been read so far.
     pub(crate) sequence: Mutex<Sequence>,
+    /// Losses of unsynced bytes ([`weft_common::client::BlobStore::losses`]) that happened before it was opened, or that it reported.
+    pub(crate) losses_seen: AtomicU64,
 }
 
 /// A file of an old version, opened once.

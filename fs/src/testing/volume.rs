@@ -36,6 +36,8 @@ pub(crate) struct FakeVolume {
     pub(crate) queries: AtomicU64,
     /// Calls of `sync`.
     pub(crate) syncs: AtomicU64,
+    /// What `losses` answers.
+    pub(crate) losses: AtomicU64,
 }
 
 impl FakeVolume {
@@ -52,6 +54,7 @@ impl FakeVolume {
             published: Mutex::default(),
             queries: AtomicU64::new(0),
             syncs: AtomicU64::new(0),
+            losses: AtomicU64::new(0),
         })
     }
 
@@ -173,5 +176,9 @@ impl BlobStore for FakeVolume {
     async fn sync(&self) -> Result<(), ClientError> {
         self.syncs.fetch_add(1, Ordering::Relaxed);
         Ok(())
+    }
+
+    fn losses(&self) -> u64 {
+        self.losses.load(Ordering::Relaxed)
     }
 }

@@ -41,8 +41,8 @@ impl DataProvider {
             DataRequest::Put { object, digest } => self.put(object, digest, call.body, call.deadline).await,
             DataRequest::Get { object, offset, length } => self.get(object, offset, length, call.deadline).await,
             DataRequest::Delete { objects } => self.delete(peer, &objects, call.deadline).await,
-            DataRequest::Sync => {
-                self.store.run(call.deadline, |store| store.sync()).await?;
+            DataRequest::Sync { incarnation } => {
+                self.store.sync(incarnation, call.deadline).await?;
                 Ok(done())
             }
         }
@@ -64,14 +64,16 @@ impl DataProvider {
         let stored = self.store.run(patience, move |store| {
             let table = ChunkTable::of(&body);
             if table.digest() != digest {
-                return Ok(false);
+                return Ok(None);
             }
             let extra: Vec<u8> = table.checksums().iter().flat_map(|checksum| checksum.to_le_bytes()).collect();
+            // Asked for before the put: what is stored in a later incarnation than was named is merely thought lost.
+            let incarnation = store.incarnation();
             store.put(&[NewObject { key: Key::from(object), extra: &extra, body: &body }])?;
-            Ok(true)
+            Ok(Some(incarnation))
         });
-        if stored.await? {
-            return Ok(done());
+        if let Some(incarnation) = stored.await? {
+            return Ok(Answer { reply: Reply::Data(DataReply::Stored { incarnation }), body: Bytes::new() });
         }
         // The object is not stored, so it can be sent again as it was meant.
         let message =

@@ -40,8 +40,8 @@ impl MetadataProvider {
             MetadataRequest::Put { nodes } => self.put(nodes, call.body, call.deadline).await,
             MetadataRequest::Get { nodes } => self.get(&nodes, call.deadline).await,
             MetadataRequest::Delete { nodes } => self.delete(peer, &nodes, call.deadline).await,
-            MetadataRequest::Sync => {
-                self.store.run(call.deadline, |store| store.sync()).await?;
+            MetadataRequest::Sync { incarnation } => {
+                self.store.sync(incarnation, call.deadline).await?;
                 Ok(done())
             }
         }
@@ -75,10 +75,11 @@ impl MetadataProvider {
                     NewObject { key: Key::from(*node), extra: &[], body }
                 })
                 .collect();
-            store.put(&objects)
+            let incarnation = store.incarnation();
+            store.put(&objects).map(|()| incarnation)
         };
-        self.store.run(patience, job).await?;
-        Ok(done())
+        let incarnation = self.store.run(patience, job).await?;
+        Ok(Answer { reply: Reply::Metadata(MetadataReply::Stored { incarnation }), body: Bytes::new() })
     }
 
     async fn get(&self, nodes: &[NodeId], patience: Duration) -> Result<Answer, ServiceError> {

@@ -3,7 +3,7 @@ use crate::config::example;
 use bytes::Bytes;
 use std::path::Path;
 use weft_common::checksum::ChunkTable;
-use weft_common::id::{PageObjectId, RequestId, SessionId};
+use weft_common::id::{Incarnation, PageObjectId, RequestId, SessionId};
 use weft_common::rpc::{Call, RpcError};
 use weft_common::transport::create_cluster_files;
 use weft_common::wire::{
@@ -101,7 +101,7 @@ async fn processes_of_one_role_each_make_a_cluster() {
     assert_eq!(map.providers.len(), 3);
     assert!(map.groups.iter().any(|group| group.members.len() == 2));
     // Each knows its own role only, and says who it is.
-    let wrong = rpc.call(others[0].address(), call(Request::Data(DataRequest::Sync), "")).await;
+    let wrong = rpc.call(others[0].address(), call(Request::Data(DataRequest::Sync { incarnation: Incarnation(1) }), "")).await;
     let Err(RpcError::Service(error)) = wrong else { panic!("{wrong:?}") };
     assert_eq!(error.kind, ErrorKind::WrongServer);
     assert_eq!(error.server, format!("data@{}", others[0].address()));

@@ -4,6 +4,7 @@ use super::{ObjectStore, StoreError};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Semaphore;
+use weft_common::id::Incarnation;
 use weft_common::limits::STORE_JOBS_MAX;
 use weft_common::wire::{ErrorKind, ServiceError};
 
@@ -25,6 +26,22 @@ impl BlockingStore {
     #[must_use]
     pub fn store(&self) -> &dyn ObjectStore {
         &*self.store
+    }
+
+    /// Makes stable what was put in `incarnation`.
+    ///
+    /// # Errors
+    /// `Stale` when that one has ended, and what was put in it may be lost; otherwise as for [`ObjectStore::sync`].
+    pub async fn sync(&self, incarnation: Incarnation, patience: Duration) -> Result<(), ServiceError> {
+        let current = self.store.incarnation();
+        if current != incarnation {
+            let message = format!(
+                "this store lost power or failed since (it is in {current}, not in {incarnation}); what it took in the seconds \
+                 before may be lost, write it again"
+            );
+            return Err(ServiceError::new(ErrorKind::Stale, message));
+        }
+        self.run(patience, |store| store.sync()).await
     }
 
     /// Runs `job` where it may block. If the caller goes away the job still ends by itself.

@@ -7,6 +7,7 @@ use std::io;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use weft_common::id::Incarnation;
 
 /// What is to go wrong. Counts start at 1; 0 means never.
 #[derive(Clone, Debug, Default)]
@@ -130,6 +131,10 @@ impl ObjectStore for FaultyStore {
             }
         }
         self.inner.sync()
+    }
+
+    fn incarnation(&self) -> Incarnation {
+        self.inner.incarnation()
     }
 
     fn keys(&self, visit: &mut VisitKey<'_>) -> Result<(), StoreError> {

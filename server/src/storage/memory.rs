@@ -3,9 +3,11 @@
 use super::{EXTRA_BYTES_MAX, Key, NewObject, ObjectStore, StoreError, StoreStatistics, StoredObject, VisitKey};
 use bytes::Bytes;
 use std::collections::BTreeMap;
+use std::hash::{BuildHasher, RandomState};
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use weft_common::id::Incarnation;
 use weft_common::limits::BODY_BYTES_MAX;
 
 /// Objects in a map. "Survives the death of the process" is the one promise it cannot keep.
@@ -13,13 +15,20 @@ use weft_common::limits::BODY_BYTES_MAX;
 pub struct MemoryStore {
     objects: Mutex<BTreeMap<Key, (Bytes, Bytes)>>,
     capacity_bytes: u64,
+    incarnation: Incarnation,
 }
 
 impl MemoryStore {
     /// A store with room for `capacity_bytes` of bodies and extras.
     #[must_use]
     pub fn new(capacity_bytes: u64) -> Self {
-        Self { objects: Mutex::default(), capacity_bytes }
+        Self { objects: Mutex::default(), capacity_bytes, incarnation: Incarnation(RandomState::new().hash_one(0)) }
+    }
+
+    /// The same, as a machine would show it that has lost power `incarnation` times.
+    #[must_use]
+    pub fn in_incarnation(self, incarnation: Incarnation) -> Self {
+        Self { incarnation, ..self }
     }
 
     fn objects(&self) -> MutexGuard<'_, BTreeMap<Key, (Bytes, Bytes)>> {
@@ -100,6 +109,10 @@ impl ObjectStore for MemoryStore {
 
     fn sync(&self) -> Result<(), StoreError> {
         Ok(())
+    }
+
+    fn incarnation(&self) -> Incarnation {
+        self.incarnation
     }
 
     fn keys(&self, visit: &mut VisitKey<'_>) -> Result<(), StoreError> {

@@ -22,6 +22,7 @@ pub use key::{KEY_BYTES, Key};
 use bytes::Bytes;
 use std::fmt::Debug;
 use std::ops::Range;
+use weft_common::id::Incarnation;
 
 /// An object to be stored. The parts are borrowed and written where they are, without a copy.
 #[derive(Clone, Copy, Debug)]
@@ -120,6 +121,9 @@ pub trait ObjectStore: Send + Sync + Debug {
     /// # Errors
     /// After a failure the store takes nothing any more ([`StoreError::Poisoned`]): the kernel may have dropped what it could not write.
     fn sync(&self) -> Result<(), StoreError>;
+
+    /// The present incarnation: while it is the same, nothing acknowledged was lost.
+    fn incarnation(&self) -> Incarnation;
 
     /// Reads an object whole and compares it with its checksums: `false` if it is not there.
     ///

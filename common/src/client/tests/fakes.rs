@@ -1,7 +1,7 @@
 //! Providers in memory, a manager with a fixed map, and a network that fails on command.
 
 use crate::checksum::ChunkTable;
-use crate::id::{ClusterId, GroupId, NodeId, PageObjectId, ProviderId, SessionId, VolumeVersion};
+use crate::id::{ClusterId, GroupId, Incarnation, NodeId, PageObjectId, ProviderId, SessionId, VolumeVersion};
 use crate::rpc::{Address, Answer, Call, Handler, Peer, Rpc, RpcError};
 use crate::transport::LocalRpc;
 use crate::wire::{
@@ -94,6 +94,7 @@ pub(super) struct FakeProvider {
     pub(super) nodes: Mutex<BTreeMap<NodeId, Bytes>>,
     pub(super) full: AtomicBool,
     pub(super) syncs: AtomicUsize,
+    pub(super) power_losses: AtomicU64,
 }
 
 #[async_trait::async_trait]
@@ -109,6 +110,10 @@ impl Handler for FakeProvider {
 }
 
 impl FakeProvider {
+    fn incarnation(&self) -> Incarnation {
+        Incarnation(self.power_losses.load(Ordering::Relaxed))
+    }
+
     fn data(&self, request: DataRequest, body: Bytes) -> Result<(Reply, Bytes), ServiceError> {
         let mut objects = self.objects.lock().unwrap();
         match request {
@@ -118,6 +123,7 @@ impl FakeProvider {
             DataRequest::Put { object, digest } => {
                 assert_eq!(ChunkTable::of(&body).digest(), digest);
                 objects.insert(object, body);
+                return Ok((Reply::Data(DataReply::Stored { incarnation: self.incarnation() }), Bytes::new()));
             }
             DataRequest::Get { object, offset, length } => {
                 let missing = || ServiceError::new(ErrorKind::NotFound, "not here");
@@ -128,7 +134,10 @@ impl FakeProvider {
                 return Ok((Reply::Data(part), bytes.slice(range.start as usize..range.end as usize)));
             }
             DataRequest::Delete { objects: names } => objects.retain(|name, _| !names.contains(name)),
-            DataRequest::Sync => _ = self.syncs.fetch_add(1, Ordering::Relaxed),
+            DataRequest::Sync { incarnation } if incarnation != self.incarnation() => {
+                return Err(ServiceError::new(ErrorKind::Stale, "power was lost"));
+            }
+            DataRequest::Sync { .. } => _ = self.syncs.fetch_add(1, Ordering::Relaxed),
         }
         Ok((Reply::Data(DataReply::Done), Bytes::new()))
     }
@@ -141,6 +150,7 @@ impl FakeProvider {
                     stored.insert(id, body.split_to(length as usize));
                 }
                 assert!(body.is_empty());
+                return (Reply::Metadata(MetadataReply::Stored { incarnation: self.incarnation() }), body);
             }
             MetadataRequest::Get { nodes } => {
                 let lengths = nodes.iter().map(|id| stored.get(id).map(|bytes| bytes.len() as u32)).collect();
@@ -148,7 +158,7 @@ impl FakeProvider {
                 return (Reply::Metadata(MetadataReply::Nodes { lengths }), body.into());
             }
             MetadataRequest::Delete { nodes } => stored.retain(|id, _| !nodes.contains(id)),
-            MetadataRequest::Sync => _ = self.syncs.fetch_add(1, Ordering::Relaxed),
+            MetadataRequest::Sync { .. } => _ = self.syncs.fetch_add(1, Ordering::Relaxed),
         }
         (Reply::Metadata(MetadataReply::Done), Bytes::new())
     }

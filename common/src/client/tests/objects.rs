@@ -154,3 +154,18 @@ async fn a_sync_reaches_whoever_took_something_until_it_succeeds() {
     cluster.unsynced.sync(cluster.context()).await.unwrap();
     assert_eq!(syncs("d2"), 1, "nothing new, nothing to do");
 }
+
+#[tokio::test]
+async fn a_provider_that_lost_power_is_never_taken_for_one_that_synced() {
+    let fake = FakeCluster::new(2, &[&[1, 2]], 0);
+    let cluster = connect(&fake, IMPATIENT).await;
+    put(&cluster, 2, bytes(10)).await.unwrap();
+    fake.provider("d2").power_losses.store(1, Ordering::Relaxed);
+    put(&cluster, 2, bytes(10)).await.unwrap();
+    let error = cluster.unsynced.sync(cluster.context()).await.unwrap_err();
+    assert!(matches!(&error, ClientError::Service(error) if error.kind == ErrorKind::Stale), "{error}");
+    assert_eq!(cluster.unsynced.losses(), 1);
+    cluster.unsynced.sync(cluster.context()).await.unwrap();
+    assert_eq!(cluster.unsynced.losses(), 1, "told once");
+    assert_eq!(fake.provider("d2").syncs.load(Ordering::Relaxed), 1, "what it took after the loss is synced");
+}

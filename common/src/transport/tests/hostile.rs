@@ -24,7 +24,14 @@ async fn connected(server: &TestServer, rpc: &QuicRpc) -> Connection {
 }
 
 fn request(body_announced: u32, body: &[u8]) -> Vec<u8> {
-    let mut bytes = super::frame::encode_request(RequestId(1), 1000, &Request::Data(DataRequest::Sync), 0).unwrap().to_vec();
+    let mut bytes = super::frame::encode_request(
+        RequestId(1),
+        1000,
+        &Request::Data(DataRequest::Sync { incarnation: crate::id::Incarnation(1) }),
+        0,
+    )
+    .unwrap()
+    .to_vec();
     bytes[4..8].copy_from_slice(&body_announced.to_le_bytes());
     bytes.extend_from_slice(body);
     bytes

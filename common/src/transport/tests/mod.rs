@@ -84,7 +84,7 @@ fn call(request: Request, body: impl Into<Bytes>) -> Call {
 }
 
 fn echo(body: impl Into<Bytes>) -> Call {
-    call(Request::Data(DataRequest::Sync), body)
+    call(Request::Data(DataRequest::Sync { incarnation: crate::id::Incarnation(1) }), body)
 }
 
 fn wait(deadline: Duration) -> Call {
@@ -92,5 +92,5 @@ fn wait(deadline: Duration) -> Call {
 }
 
 fn refused() -> Call {
-    call(Request::Metadata(MetadataRequest::Sync), Bytes::new())
+    call(Request::Metadata(MetadataRequest::Sync { incarnation: crate::id::Incarnation(1) }), Bytes::new())
 }

@@ -70,3 +70,21 @@ async fn a_forgotten_handle_is_a_bad_descriptor() {
     let reader = mount.open("a", READ).await;
     assert_eq!(errno(mount.write(reader, 0, b"x").await), libc::EBADF, "not opened for writing");
 }
+
+#[tokio::test]
+async fn a_loss_of_power_elsewhere_reaches_the_fsync_of_every_file_open_then() {
+    let volume = FakeVolume::new();
+    let mount = TestMount::new(&volume);
+    let (first, second) = (mount.create(NodeId::ROOT, "first").await, mount.create(NodeId::ROOT, "second").await);
+    for handle in [first, second] {
+        mount.write(handle, 0, b"frame").await.unwrap();
+        mount.filesystem.flush(handle).await.unwrap();
+    }
+    volume.losses.store(1, std::sync::atomic::Ordering::Relaxed);
+    let later = mount.create(NodeId::ROOT, "later").await;
+    mount.filesystem.fsync(later).await.unwrap();
+    for handle in [first, second] {
+        assert_eq!(errno(mount.filesystem.fsync(handle).await), libc::EIO);
+        assert_eq!(errno(mount.close(handle).await), libc::EIO, "a handle that lost data stays failed");
+    }
+}

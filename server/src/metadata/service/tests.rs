@@ -1,7 +1,7 @@
 use super::*;
 use crate::storage::faulty::{FaultPlan, FaultyStore};
 use crate::storage::memory::MemoryStore;
-use weft_common::id::{BlobId, BlobVersion, RequestId, VolumeId};
+use weft_common::id::{BlobId, BlobVersion, Incarnation, RequestId, VolumeId};
 
 fn node(index: u64) -> NodeId {
     NodeId { blob: BlobId { volume: VolumeId(1), number: 2 }, version: BlobVersion(3), level: 1, index }
@@ -31,21 +31,21 @@ async fn round_trip(provider: &MetadataProvider) {
     ask(provider, true, delete, b"").await.unwrap();
     let answer = ask(provider, false, MetadataRequest::Get { nodes: vec![node(1)] }, b"").await.unwrap();
     assert_eq!(answer.reply, Reply::Metadata(MetadataReply::Nodes { lengths: vec![None] }));
-    ask(provider, false, MetadataRequest::Sync, b"").await.unwrap();
+    ask(provider, false, MetadataRequest::Sync { incarnation: Incarnation(1) }, b"").await.unwrap();
     assert_eq!(provider.space().unwrap().objects, 2);
 }
 
 #[tokio::test]
 async fn nodes_come_back_in_the_order_asked_for() {
-    round_trip(&MetadataProvider::new(Arc::new(MemoryStore::default()))).await;
+    round_trip(&MetadataProvider::new(Arc::new(MemoryStore::default().in_incarnation(Incarnation(1))))).await;
     // This one never answers at once, so every read takes the way through a blocking thread.
-    let slow = FaultyStore::new(Arc::new(MemoryStore::default()), FaultPlan::default());
+    let slow = FaultyStore::new(Arc::new(MemoryStore::default().in_incarnation(Incarnation(1))), FaultPlan::default());
     round_trip(&MetadataProvider::new(Arc::new(slow))).await;
 }
 
 #[tokio::test]
 async fn malformed_batches_are_refused() {
-    let provider = MetadataProvider::new(Arc::new(MemoryStore::default()));
+    let provider = MetadataProvider::new(Arc::new(MemoryStore::default().in_incarnation(Incarnation(1))));
     let put = |nodes| MetadataRequest::Put { nodes };
     for (request, body) in [
         (put(vec![(node(1), 3)]), &b"ab"[..]),

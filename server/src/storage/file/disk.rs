@@ -40,6 +40,8 @@ pub(crate) trait Disk: Send + Sync + Debug {
     fn remove(&self, name: &str) -> io::Result<()>;
     fn sync_folder(&self) -> io::Result<()>;
     fn space(&self) -> io::Result<DiskSpace>;
+    /// Names the present boot of the machine, whose end takes what was not synced; empty if it does not tell.
+    fn boot(&self) -> String;
 }
 
 /// An open file.
@@ -111,6 +113,10 @@ impl Disk for RealDisk {
     fn space(&self) -> io::Result<DiskSpace> {
         let space = statvfs(&self.folder)?;
         Ok(DiskSpace { total: space.f_blocks * space.f_frsize, free: space.f_bavail * space.f_frsize })
+    }
+
+    fn boot(&self) -> String {
+        std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned()
     }
 }
 

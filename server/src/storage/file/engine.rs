@@ -7,6 +7,7 @@ use super::append::Appender;
 use super::disk::{Disk, DiskFile};
 use super::folder::Folder;
 use super::index::{Index, Location};
+use super::life::Life;
 use super::recovery;
 use super::sync::GroupSync;
 use crate::storage::{StoreError, StoreStatistics};
@@ -109,6 +110,7 @@ impl Health {
 pub(super) struct Engine {
     pub(super) disk: Arc<dyn Disk>,
     pub(super) folder: Folder,
+    pub(super) life: Life,
     pub(super) limits: Limits,
     pub(super) index: Index,
     pub(super) health: Health,
@@ -124,10 +126,12 @@ pub(super) struct Engine {
 impl Engine {
     pub(super) fn open(disk: Arc<dyn Disk>, role: ProviderRole, limits: Limits) -> Result<Self, StoreError> {
         let folder = Folder::open(&*disk, role)?;
+        let life = Life::begin(&*disk, &disk.boot())?;
         let index = Index::default();
         let recovered = recovery::recover(&*disk, &index, &limits)?;
         let engine = Self {
             folder,
+            life,
             limits,
             index,
             health: Health::default(),
@@ -212,6 +216,7 @@ impl Engine {
         if reason.is_empty() {
             *reason = format!("a failure ({error})");
             tracing::error!(folder = %self.disk.path().display(), %error, "the store is read-only from now on");
+            self.life.end(&*self.disk);
         }
         self.health.poisoned.store(true, Ordering::Release);
         error

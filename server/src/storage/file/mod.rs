@@ -9,7 +9,7 @@
 //! |---|---|
 //! | `record`, `index_file` | bytes |
 //! | `disk` | what is asked of the operating system |
-//! | `folder` | whose folder it is |
+//! | `folder`, `life` | whose folder it is, which incarnation it is in |
 //! | `engine` | the shared state and its lock order |
 //! | `append`, `read`, `sync` | put and delete, get, group commit |
 //! | `scan`, `recovery` | opening, also after a crash |
@@ -21,6 +21,7 @@ mod engine;
 mod folder;
 mod index;
 mod index_file;
+mod life;
 mod read;
 mod reclaim;
 mod record;
@@ -39,6 +40,7 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use weft_common::id::Incarnation;
 use weft_common::limits::BACKGROUND_SYNC;
 use weft_common::wire::ProviderRole;
 
@@ -178,6 +180,10 @@ impl ObjectStore for FileStore {
 
     fn sync(&self) -> Result<(), StoreError> {
         self.engine.sync()
+    }
+
+    fn incarnation(&self) -> Incarnation {
+        self.engine.life.incarnation()
     }
 
     fn keys(&self, visit: &mut VisitKey<'_>) -> Result<(), StoreError> {

@@ -66,6 +66,9 @@ impl ObjectStore for Temporary {
     fn sync(&self) -> Result<(), StoreError> {
         self.0.sync()
     }
+    fn incarnation(&self) -> weft_common::id::Incarnation {
+        self.0.incarnation()
+    }
     fn keys(&self, visit: &mut VisitKey<'_>) -> Result<(), StoreError> {
         self.0.keys(visit)
     }

@@ -335,6 +335,10 @@ impl Disk for SimDisk {
         let state = self.state();
         Ok(DiskSpace { total: state.capacity, free: state.capacity.saturating_sub(state.used()) })
     }
+
+    fn boot(&self) -> String {
+        "simulated".into()
+    }
 }
 
 #[derive(Debug)]

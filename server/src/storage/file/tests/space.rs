@@ -39,7 +39,8 @@ fn churn(length: usize, count: u64, keep: u64) -> (u64, u64) {
     upkeep(&engine);
     check(&engine, (0..count).step_by(keep as usize), length);
     let statistics = engine.statistics().unwrap();
-    assert!(statistics.file_bytes.abs_diff(disk.used()) < 64 << 10, "{statistics:?} {}", disk.used());
+    // `store.toml` and `incarnation` take a block each.
+    assert!(statistics.file_bytes.abs_diff(disk.used() - (8 << 10)) < 64 << 10, "{statistics:?} {}", disk.used());
     let after = disk.used();
     // Tombstones must still hold what they hold after moves and restarts.
     for _ in 0..2 {

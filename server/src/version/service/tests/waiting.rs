@@ -145,7 +145,9 @@ async fn requests_of_other_roles_and_unknown_things_are_refused_by_name() {
     let folder = tempfile::tempdir().unwrap();
     let manager = open(folder.path());
     let client = Client::new(&manager).await;
-    let wrong = call(&manager, Request::Data(DataRequest::Sync), LONG).await.unwrap_err();
+    let wrong = call(&manager, Request::Data(DataRequest::Sync { incarnation: weft_common::id::Incarnation(1) }), LONG)
+        .await
+        .unwrap_err();
     assert!(wrong.kind == ErrorKind::WrongServer && wrong.server == "manager here");
     let missing = call(&manager, Request::Volume(VolumeRequest::Get("nope".into())), LONG).await.unwrap_err();
     assert!(missing.kind == ErrorKind::NotFound && missing.message.contains("'nope'"));
