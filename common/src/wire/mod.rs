@@ -95,3 +95,6 @@ pub enum Reply {
     /// To [`Request::Data`].
     Data(DataReply),
 }
+
+#[cfg(test)]
+mod tests;
