@@ -93,6 +93,7 @@ pub fn of_kind(kind: ErrorKind) -> i32 {
         ErrorKind::Stale => libc::ESTALE,
         ErrorKind::Unsupported => libc::EOPNOTSUPP,
         ErrorKind::Conflict
+        | ErrorKind::TooFewCopies
         | ErrorKind::Busy
         | ErrorKind::Unavailable
         | ErrorKind::SessionExpired

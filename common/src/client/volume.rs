@@ -9,12 +9,14 @@ use crate::limits::PUBLISH_LOCKS;
 use crate::time::Timestamp;
 use crate::weave::{ByteRange, Operation, PageObject, Tree, Update};
 use crate::wire::{
-    At, Author, BlobReply, BlobRequest, Change, ChangeReply, ClusterMap, NamespaceAnswer, NamespaceChange, NamespaceQuery,
-    ProviderRole, ProviderState, Query, Reply, Request, Space, Ticket, TicketRequest, VolumeInfo,
+    At, Author, BlobReply, BlobRequest, Change, ChangeReply, ClusterMap, ErrorKind, NamespaceAnswer, NamespaceChange,
+    NamespaceQuery, ProviderRole, ProviderState, Query, Reply, Request, Space, Ticket, TicketRequest, VolumeInfo, VolumeReply,
+    VolumeRequest,
 };
 use bytes::Bytes;
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
 use tokio::sync::RwLock;
 
 /// An open volume. Implements [`BlobStore`] and [`Namespace`].
@@ -22,6 +24,8 @@ use tokio::sync::RwLock;
 pub struct Volume {
     pub(crate) cluster: Arc<Cluster>,
     pub(crate) info: VolumeInfo,
+    /// Copies that the volume asks for, as far as is known: somebody may set another number at any time.
+    copies: AtomicU8,
     compactor: Compactor,
     /// Publishes of a file share its lock, a compaction takes it alone. By inode, several inodes to a lock.
     publishing: Vec<RwLock<()>>,
@@ -31,7 +35,8 @@ impl Volume {
     pub(crate) fn new(cluster: Arc<Cluster>, info: VolumeInfo) -> Arc<Self> {
         Arc::new_cyclic(|volume| {
             let publishing = (0..PUBLISH_LOCKS).map(|_| RwLock::default()).collect();
-            Self { cluster, info, compactor: Compactor::start(volume.clone()), publishing }
+            let copies = AtomicU8::new(info.settings.copies);
+            Self { cluster, info, copies, compactor: Compactor::start(volume.clone()), publishing }
         })
     }
 
@@ -55,17 +60,22 @@ impl Volume {
         modified: Timestamp,
         author: Author,
     ) -> Result<Ticket, ClientError> {
-        let copies = self.info.settings.copies;
         let reply = loop {
             let session = self.cluster.sessions.current(context).await?;
-            self.adopt(context, session.id, update_of(&mut operation)).await?;
+            let copies = self.copies();
+            self.adopt(context, session.id, copies, update_of(&mut operation)).await?;
             let make = |key| {
                 let (volume, author, operation) = (self.info.id, author.clone(), operation.clone());
                 let request = TicketRequest { volume, inode, key, author, operation, modified, copies };
                 Request::Blob(BlobRequest::Ticket(Box::new(request)))
             };
-            if let Some(reply) = self.cluster.sessions.change_in(context, &session, make).await? {
-                break reply;
+            match self.cluster.sessions.change_in(context, &session, make).await {
+                Ok(Some(reply)) => break reply,
+                Ok(None) => {}
+                Err(error) if is_short_of_copies(&error) && !context.remaining().is_zero() => {
+                    self.refresh_copies(context).await?
+                }
+                Err(error) => return Err(error),
             }
         };
         match reply {
@@ -78,12 +88,33 @@ impl Volume {
         }
     }
 
-    /// Stores those objects again that another session stored.
-    async fn adopt(&self, context: Context, session: SessionId, update: &mut Update) -> Result<(), ClientError> {
-        for object in update.objects.iter_mut().filter(|object| object.id.session != session) {
+    /// Copies that the volume asks for.
+    fn copies(&self) -> u8 {
+        self.copies.load(Ordering::Relaxed)
+    }
+
+    /// Somebody set another number of copies.
+    async fn refresh_copies(&self, context: Context) -> Result<(), ClientError> {
+        let request = Request::Volume(VolumeRequest::Get(self.info.name.clone()));
+        match self.cluster.link.manager(context, request).await? {
+            Reply::Volume(VolumeReply::Volume(info)) => {
+                tracing::info!(request = %context.id, volume = info.name, copies = info.settings.copies, "the volume asks for another number of copies");
+                self.copies.store(info.settings.copies, Ordering::Relaxed);
+                Ok(())
+            }
+            other => Err(self.cluster.link.unexpected("a volume", &other)),
+        }
+    }
+
+    /// Stores those objects again that another session stored, or that have fewer than `copies`.
+    async fn adopt(&self, context: Context, session: SessionId, copies: u8, update: &mut Update) -> Result<(), ClientError> {
+        let map = self.cluster.map();
+        let has_copies =
+            |object: &PageObject| map.group(object.group).is_some_and(|group| group.members.len() >= usize::from(copies));
+        for object in update.objects.iter_mut().filter(|object| object.id.session != session || !has_copies(object)) {
             let bytes = self.cluster.reader.parts().part(context, *object, 0, object.length).await?;
             let again = self.put(context, bytes).await?;
-            tracing::debug!(request = %context.id, from = %object.id, to = %again.id, "page object stored again for the new session");
+            tracing::debug!(request = %context.id, from = %object.id, to = %again.id, "page object stored again");
             *object = again;
         }
         Ok(())
@@ -91,10 +122,14 @@ impl Volume {
 
     pub(crate) async fn put(&self, context: Context, bytes: Bytes) -> Result<PageObject, ClientError> {
         let session = self.cluster.sessions.current(context).await?;
-        let object = self.cluster.objects.put(context, &session, self.info.settings.copies, bytes).await?;
+        let object = self.cluster.objects.put(context, &session, self.copies(), bytes).await?;
         tracing::debug!(request = %context.id, object = %object.id, bytes = object.length, group = %object.group, "page object stored");
         Ok(object)
     }
+}
+
+fn is_short_of_copies(error: &ClientError) -> bool {
+    matches!(error, ClientError::Service(error) if error.kind == ErrorKind::TooFewCopies)
 }
 
 fn update_of(operation: &mut Operation) -> &mut Update {
@@ -116,7 +151,7 @@ impl BlobStore for Volume {
         let PublishRequest { inode, operation, modified, author } = request;
         let asked = first_offset(&operation);
         let _shared = self.publish_lock(inode).read().await;
-        self.cluster.publisher.node_writer.ready(context, self.info.settings.copies).await?;
+        self.cluster.publisher.node_writer.ready(context, self.copies()).await?;
         let ticket = self.order(context, inode, operation, modified, author).await?;
         let (blob, blob_version) = (ticket.blob, ticket.entry.version);
         let offset = ticket.entry.update.data.first().map_or(ticket.entry.size, |extent| extent.offset.saturating_sub(asked));
@@ -147,7 +182,7 @@ impl BlobStore for Volume {
     }
 
     fn space(&self) -> Space {
-        usable_space(&self.cluster.map(), self.info.settings.copies)
+        usable_space(&self.cluster.map(), self.copies())
     }
 
     fn prefetch(&self, tree: &Tree, range: ByteRange) {

@@ -28,9 +28,9 @@ impl LocalRpc {
         self.handlers.write().unwrap_or_else(PoisonError::into_inner).insert(address, handler);
     }
 
-    /// Takes the server at `address` away; calls under way finish.
-    pub fn remove(&self, address: &Address) {
-        self.handlers.write().unwrap_or_else(PoisonError::into_inner).remove(address);
+    /// Takes the server at `address` away, and returns it; calls under way finish.
+    pub fn remove(&self, address: &Address) -> Option<Arc<dyn Handler>> {
+        self.handlers.write().unwrap_or_else(PoisonError::into_inner).remove(address)
     }
 
     fn get(&self, address: &Address) -> Option<Arc<dyn Handler>> {

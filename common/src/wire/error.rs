@@ -41,6 +41,8 @@ pub enum ErrorKind {
     Stale,
     /// A conditional update (a compaction) came too late; the condition no longer holds.
     Conflict,
+    /// The page objects of an update have fewer copies than the volume asks for by now; store them again.
+    TooFewCopies,
     /// Too much is under way; come again.
     Busy,
     /// The server, or one it needs, cannot answer now.

@@ -43,7 +43,11 @@ impl Filesystem {
         self.publish_for(handle).await?;
         if let Err(error) = self.volume.sync().await {
             // What is on disk now is unknown, and a later success would not say that it is there.
-            let failure = Failure::from(error);
+            let failure = match Failure::from(error) {
+                // What "stale" says of a provider's bytes is "I/O error" to a program.
+                failure if failure.errno() == libc::ESTALE => Failure::Lost(libc::EIO),
+                failure => failure,
+            };
             tracing::error!(file = handle.file.label(), error = %failure, "fsync failed; the file's newest version may not survive a power loss");
             handle.file.state().lost.insert(handle.id, failure.errno());
             return Err(failure);
@@ -55,7 +59,7 @@ impl Filesystem {
                 file = handle.file.label(),
                 "fsync failed: a provider lost power since the file was opened; write it again"
             );
-            let errno = rustix::io::Errno::IO.raw_os_error();
+            let errno = libc::EIO;
             handle.file.state().lost.insert(handle.id, errno);
             return Err(Failure::Lost(errno));
         }

@@ -15,7 +15,7 @@ use weft_common::wire::{ErrorKind, Ticket, TicketRequest, VolumeSettings, encode
 /// Orders an update. Everything is checked before anything is written.
 ///
 /// # Errors
-/// `NotFound`, `SessionExpired`, `InvalidArgument` (update or number of copies), `FileTooLarge`, `Conflict` (a compaction that
+/// `NotFound`, `SessionExpired`, `InvalidArgument` (the update), `TooFewCopies`, `FileTooLarge`, `Conflict` (a compaction that
 /// came too late), `Busy` (too much in flight).
 pub(crate) fn ticket(
     kv: &mut dyn Kv,
@@ -110,7 +110,7 @@ fn check_copies(request: &TicketRequest, update: &Update, settings: VolumeSettin
         "the page objects of this update of {} are held by {} providers and the volume asks for {} copies; store the others first",
         request.inode, request.copies, settings.copies
     );
-    Err(Failure::refuse(ErrorKind::InvalidArgument, message))
+    Err(Failure::refuse(ErrorKind::TooFewCopies, message))
 }
 
 fn check_room(blob: BlobId, record: &BlobRecord) -> Result<(), Failure> {

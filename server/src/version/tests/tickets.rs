@@ -82,7 +82,7 @@ fn too_few_copies_bad_updates_and_things_that_are_no_file_are_refused() {
     let inode = cluster.create("f");
     let update = cluster.update(0, 10);
     let error = cluster.ticket(inode, Operation::Write(update)).unwrap_err();
-    assert_eq!(error.kind, ErrorKind::InvalidArgument);
+    assert_eq!(error.kind, ErrorKind::TooFewCopies);
     assert!(error.message.contains("1 providers") && error.message.contains("2 copies"), "{error}");
     cluster.ticket(inode, grow(5)).unwrap();
     let mut update = cluster.update(0, 10);

@@ -36,7 +36,7 @@ fn settings_change_and_versions_are_told() {
     let Ok(Reply::Volume(VolumeReply::Volume(info))) = cluster.act(Action::Volume(set)) else { panic!() };
     assert_eq!((info.settings.copies, info.latest.0), (3, cluster.latest()));
     let update = cluster.update(0, 1);
-    assert_eq!(kind(cluster.ticket(inode, weft_common::weave::Operation::Write(update))), ErrorKind::InvalidArgument);
+    assert_eq!(kind(cluster.ticket(inode, weft_common::weave::Operation::Write(update))), ErrorKind::TooFewCopies);
     let missing = VolumeRequest::Set { name: "nope".into(), settings: settings(3) };
     assert_eq!(kind(cluster.act(Action::Volume(missing))), ErrorKind::NotFound);
 }
