@@ -26,6 +26,12 @@ impl Timestamp {
         self.0.rem_euclid(1_000_000_000) as u32
     }
 
+    /// The last moment that somebody means who gives this one: of a whole second its end. People and logs tell seconds.
+    #[must_use]
+    pub fn through_second(self) -> Self {
+        if self.nanoseconds() == 0 { Self(self.0.saturating_add(999_999_999)) } else { self }
+    }
+
     /// This moment `duration` later, saturating.
     #[must_use]
     pub fn after(self, duration: std::time::Duration) -> Self {

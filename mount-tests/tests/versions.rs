@@ -114,6 +114,8 @@ fn versions_by_time() {
     volume.write("f", "after");
     assert_eq!(read(&volume.path(&format!(".versions/@{between}/f"))), "before");
     assert_eq!(read(&volume.path(".versions/@2100-01-01T00:00:00Z/f")), "after");
+    // What `weft log` and `date` tell to the second is found by that second.
+    assert_eq!(read(&volume.path(&format!(".versions/@{}/f", now()))), "after");
     assert!(!volume.path(".versions/@1999-01-01T00:00:00Z/f").exists());
     volume.mount.unmount();
 }
@@ -195,5 +197,24 @@ fn a_tree_of_the_past_can_be_copied_and_searched() {
     let copied = fingerprint(&copy.path().join("shots")).expect("a tree");
     assert_eq!(copied.len(), 5);
     assert_eq!(read(&copy.path().join("shots/a/b/3")), "shots/a/b/3");
+    volume.mount.unmount();
+}
+
+#[test]
+fn a_shells_redirection_publishes_no_empty_file() {
+    let volume = Volume::new();
+    let shell = |script: &str| {
+        let mut command = std::process::Command::new("sh");
+        command.args(["-c", script]).current_dir(volume.path(""));
+        weft_mount_tests::process::succeed(command)
+    };
+    shell("echo first > f");
+    shell("echo second > f; cat f > g; (echo third) > f; /bin/echo fourth > f");
+    let mut states: Vec<u64> = names(&volume.path(".history/f")).iter().map(|name| name.parse().expect("a number")).collect();
+    states.sort_unstable();
+    let texts: Vec<String> = states.iter().map(|state| read(&volume.path(&format!(".history/f/{state}")))).collect();
+    assert_eq!(texts, ["", "first\n", "second\n", "third\n", "fourth\n"], "made, and then written four times");
+    shell("> f");
+    assert_eq!(read(&volume.path("f")), "", "a truncation by itself counts when its last descriptor is closed");
     volume.mount.unmount();
 }

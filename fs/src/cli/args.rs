@@ -120,7 +120,7 @@ pub(super) struct MountFlags {
     /// How long a call waits for servers that are away before it fails [default: 30s]
     #[arg(long, value_name = "SPAN", value_parser = human::parse_duration)]
     pub timeout: Option<Duration>,
-    /// Keep read data in this folder across mounts
+    /// Keep read data in this folder across mounts (not available yet)
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub cache_dir: Option<PathBuf>,
     /// Memory for buffers and caches [default: 256MiB]

@@ -77,7 +77,7 @@ impl VersionSpec {
                     Err(CliError::NoSuchVersion { wanted: wanted.0, latest: latest.0 })
                 };
             }
-            Self::Time(time) => Query::VersionAt(*time),
+            Self::Time(time) => Query::VersionAt(time.through_second()),
             Self::Tag(name) => Query::VersionTagged(name.clone()),
         };
         match volume.names.query(At::Head, query).await? {

@@ -3,16 +3,26 @@
 //! `flush` runs at every close of every duplicate of a descriptor, and what it answers is what `close(2)` answers; what
 //! `release` answers nobody sees. A handle publishes only an update that it has contributed to: closing a file that was
 //! read must not publish what another program has half written.
+//!
+//! A shell that runs `echo x > file` opens it with `O_TRUNC`, duplicates the descriptor, and closes the first before anything is
+//! written. That close must not publish the empty file: a cut alone waits while the closing process can still write.
 
-use super::{Failure, Filesystem};
+use super::descriptors::can_still_write;
+use super::{Caller, Failure, Filesystem};
 use crate::handle::{Handle, HandleId, Open};
 use std::sync::atomic::Ordering;
 
 impl Filesystem {
     /// `close(2)` of one descriptor.
-    pub(crate) async fn flush(&self, id: HandleId) -> Result<(), Failure> {
+    pub(crate) async fn flush(&self, caller: Caller, id: HandleId) -> Result<(), Failure> {
         match self.handles.get(id).ok_or(Failure::Unknown)? {
-            Open::Live(handle) => self.publish_for(&handle).await,
+            Open::Live(handle) => {
+                let is_bare_cut = handle.file.state().pending.is_bare_cut();
+                if is_bare_cut && can_still_write(caller, handle.node) {
+                    return Ok(());
+                }
+                self.publish_for(&handle).await
+            }
             Open::Old(_) | Open::Directory(_) => Ok(()),
         }
     }

@@ -29,6 +29,7 @@ impl Filesystem {
                 if version <= latest { Ok((version, FOREVER)) } else { Err(not_found()) }
             }
             Label::Time(time) => {
+                let time = time.through_second();
                 let is_past = time.after(CLOCK_SKEW_MAX) < Timestamp::from(SystemTime::now());
                 let lifetime = if is_past { FOREVER } else { Duration::ZERO };
                 Ok((self.version(Query::VersionAt(time)).await?, lifetime))

@@ -5,6 +5,7 @@
 
 mod attributes;
 mod data;
+mod descriptors;
 mod directory;
 mod durable;
 mod entry;

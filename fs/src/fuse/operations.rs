@@ -242,8 +242,8 @@ impl fuser::Filesystem for Adapter {
     }
 
     fn flush(&self, request: &Request, _: INodeNo, handle: FileHandle, _: LockOwner, reply: ReplyEmpty) {
-        let filesystem = Arc::clone(&self.filesystem);
-        self.spawn(request, "flush", reply, async move { filesystem.flush(handle_id(handle)).await }, answer_done);
+        let (filesystem, caller) = (Arc::clone(&self.filesystem), caller(request));
+        self.spawn(request, "flush", reply, async move { filesystem.flush(caller, handle_id(handle)).await }, answer_done);
     }
 
     fn release(

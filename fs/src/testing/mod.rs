@@ -132,7 +132,7 @@ impl TestMount {
 
     /// Closes a handle.
     pub(crate) async fn close(&self, handle: HandleId) -> Result<(), Failure> {
-        let flushed = self.filesystem.flush(handle).await;
+        let flushed = self.filesystem.flush(ROOT_USER, handle).await;
         self.filesystem.release(handle).await;
         flushed
     }

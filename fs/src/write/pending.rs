@@ -59,6 +59,11 @@ impl Pending {
         self.cut_to.is_none() && self.holes.is_empty() && self.data.is_empty() && self.grow_to.is_none()
     }
 
+    /// Whether it empties the file and does nothing else so far.
+    pub(crate) fn is_bare_cut(&self) -> bool {
+        self.cut_to == Some(0) && self.holes.is_empty() && self.data.is_empty() && self.grow_to.is_none()
+    }
+
     /// Whether a write at `is_append`'s kind of offset can join: an append and a write are different updates, unless the
     /// update replaces the whole file anyway, when an append's place is known.
     pub(crate) fn takes(&self, is_append: bool) -> bool {
