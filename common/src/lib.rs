@@ -22,6 +22,8 @@ pub mod wire;
 #[cfg(feature = "net")]
 pub mod client;
 #[cfg(feature = "net")]
+pub mod clock;
+#[cfg(feature = "net")]
 pub mod rpc;
 #[cfg(feature = "net")]
 pub mod transport;

@@ -8,10 +8,12 @@ use weft_common::wire::{ErrorKind, PlacementReply, PlacementRequest, Reply, Serv
 
 /// Joins are commands of the version manager.
 #[derive(Debug)]
-pub(super) struct LoggedMembership(Manager);
+pub struct LoggedMembership(Manager);
 
 impl LoggedMembership {
-    pub(super) fn new(manager: Manager) -> Self {
+    /// Logs with `manager`.
+    #[must_use]
+    pub fn new(manager: Manager) -> Self {
         Self(manager)
     }
 }

@@ -6,6 +6,9 @@
 //! 3. requests are answered (`roles` hands each to its role);
 //! 4. each provider joins the cluster and reports from then on (`provider`); the helper starts beside a version manager.
 //!
+//! The parts of it ([`Roles`], [`Provider`], [`LoggedMembership`], [`run_helper`]) know neither folders nor sockets: the simulation of
+//! a whole cluster puts the same ones together over disks and a network of its own.
+//!
 //! Stopping goes the other way round. What must not go on (a poisoned log, a store folder of another cluster) ends
 //! [`Node::failed`]; `weftd` then says so and exits with a status that is not zero.
 
@@ -18,21 +21,22 @@ mod roles;
 mod tests;
 
 pub use local::{LocalNode, start_local};
+pub use manager::LoggedMembership;
+pub use provider::{Member, OwnedStore, Provider};
+pub use roles::Roles;
 
 use crate::config::{Config, Role};
 use crate::helper;
 use crate::placement::PlacementService;
 use crate::storage::StoreError;
 use crate::version::{Manager, ManagerError, ManagerOptions};
-use manager::LoggedMembership;
-use provider::Provider;
-use roles::Roles;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use weft_common::client::{ClientOptions, Cluster};
+use weft_common::clock::SystemClock;
 use weft_common::id::ClusterId;
 use weft_common::limits::{DIAL_BACKOFF_MAX, MIB};
 use weft_common::rpc::{Address, Rpc};
@@ -282,7 +286,7 @@ fn open_manager(config: &Config, cluster: ClusterId) -> Result<Option<Manager>, 
 
 async fn start_placement(manager: &Manager, cluster: ClusterId) -> Result<PlacementService, NodeError> {
     let membership = Arc::new(LoggedMembership::new(manager.clone()));
-    PlacementService::start(membership, cluster).await.map_err(NodeError::Placement)
+    PlacementService::start(membership, cluster, &SystemClock).await.map_err(NodeError::Placement)
 }
 
 fn open_providers(config: &Config, cluster: ClusterId) -> Result<Vec<Provider>, NodeError> {
@@ -292,7 +296,8 @@ fn open_providers(config: &Config, cluster: ClusterId) -> Result<Vec<Provider>, 
     wanted.map(|(role, provider, folder)| Provider::open(role, provider, folder, cluster)).collect()
 }
 
-async fn run_helper(rpc: Arc<dyn Rpc>, managers: Vec<Address>, mut stopped: watch::Receiver<bool>) {
+/// Helps the writers of the cluster until `stopped`, as a client of it.
+pub async fn run_helper(rpc: Arc<dyn Rpc>, managers: Vec<Address>, mut stopped: watch::Receiver<bool>) {
     let options = ClientOptions { purpose: "helper".into(), memory: HELPER_MEMORY, ..ClientOptions::default() };
     let work = async {
         loop {
@@ -304,6 +309,7 @@ async fn run_helper(rpc: Arc<dyn Rpc>, managers: Vec<Address>, mut stopped: watc
         }
     };
     tokio::select! {
+        biased;
         () = work => {}
         _ = stopped.wait_for(|stopped| *stopped) => {}
     }

@@ -7,20 +7,43 @@ use crate::storage::{ObjectStore, StoreError};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 use tokio::sync::watch;
+use tokio::task::JoinError;
 use weft_common::id::{ClusterId, ProviderId, RequestId};
 use weft_common::limits::{DIAL_BACKOFF_MIN, HEARTBEAT, PROVIDER_LEASE, RPC_DEADLINE};
 use weft_common::rpc::{Address, Call, Rpc, RpcError};
 use weft_common::wire::{ErrorKind, PlacementReply, PlacementRequest, ProviderRole, Reply, Request, ServiceError, Space};
 
-/// A store folder that is open.
+/// A store that knows whose it is.
+pub trait OwnedStore: ObjectStore {
+    /// Cluster and provider that it belongs to; `None` for a new one.
+    fn identity(&self) -> Option<Identity>;
+
+    /// It belongs to `identity` from now on. Repeating it is harmless.
+    ///
+    /// # Errors
+    /// [`StoreError::WrongFolder`] if it belongs to another already.
+    fn claim(&self, identity: Identity) -> Result<(), StoreError>;
+}
+
+impl OwnedStore for FileStore {
+    fn identity(&self) -> Option<Identity> {
+        FileStore::identity(self)
+    }
+
+    fn claim(&self, identity: Identity) -> Result<(), StoreError> {
+        FileStore::claim(self, identity)
+    }
+}
+
+/// A store that is open, to serve as a provider.
 #[derive(Debug)]
-pub(super) struct Provider {
+pub struct Provider {
     role: Role,
     pub(super) stores: ProviderRole,
     folder: PathBuf,
-    pub(super) store: Arc<FileStore>,
+    pub(super) store: Arc<dyn OwnedStore>,
     cluster: ClusterId,
 }
 
@@ -28,35 +51,55 @@ impl Provider {
     /// Opens the store in `folder`, which is to belong to `cluster`.
     pub(super) fn open(role: Role, stores: ProviderRole, folder: &Path, cluster: ClusterId) -> Result<Self, NodeError> {
         let store = FileStore::open(folder, stores, FileStoreOptions::default())?;
+        Self::on(role, stores, Arc::new(store), folder, cluster)
+    }
+
+    /// As a provider of `cluster` on a store that is open; `folder` names it in errors.
+    ///
+    /// # Errors
+    /// [`NodeError::OtherCluster`] if it belongs to another.
+    pub fn on(
+        role: Role,
+        stores: ProviderRole,
+        store: Arc<dyn OwnedStore>,
+        folder: &Path,
+        cluster: ClusterId,
+    ) -> Result<Self, NodeError> {
         if let Some(found) = store.identity().filter(|identity| identity.cluster != cluster) {
             let found = found.cluster.to_string();
             return Err(NodeError::OtherCluster { folder: folder.to_owned(), found, expected: cluster });
         }
-        Ok(Self { role, stores, folder: folder.to_owned(), store: Arc::new(store), cluster })
+        Ok(Self { role, stores, folder: folder.to_owned(), store, cluster })
     }
 
     /// It as a member of the cluster that `managers` manage.
-    pub(super) fn member(self, rpc: Arc<dyn Rpc>, managers: Vec<Address>, address: Address, zone: String) -> Member {
+    #[must_use]
+    pub fn member(self, rpc: Arc<dyn Rpc>, managers: Vec<Address>, address: Address, zone: String) -> Member {
         // Requests of different processes and lives are to differ in logs; nothing depends on it.
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        let first = (now.as_nanos() as u64) << 8 ^ u64::from(std::process::id());
-        Member { provider: self, rpc, managers, address, zone, next_request: AtomicU64::new(first) }
+        let next_request = AtomicU64::new(fastrand::u64(..));
+        Member { provider: self, rpc, managers, address, zone, next_request }
     }
 
     /// Its disk. The system call may block on a sick disk.
     async fn space(&self) -> Result<Space, StoreError> {
         let store = Arc::clone(&self.store);
-        match tokio::task::spawn_blocking(move || store.statistics().map(Space::from)).await {
-            Ok(space) => space,
-            // The runtime is going away.
-            Err(_) => Ok(Space::default()),
-        }
+        let space = where_it_may_block(store, |store| store.statistics().map(Space::from)).await;
+        // Without a runtime nobody asks any more.
+        space.unwrap_or_else(|_| Ok(Space::default()))
     }
+}
+
+/// Runs `job` on a blocking thread if `store` blocks.
+async fn where_it_may_block<R: Send + 'static>(
+    store: Arc<dyn OwnedStore>,
+    job: impl FnOnce(&dyn OwnedStore) -> R + Send + 'static,
+) -> Result<R, JoinError> {
+    if store.blocks() { tokio::task::spawn_blocking(move || job(&*store)).await } else { Ok(job(&*store)) }
 }
 
 /// A provider and the way to its managers.
 #[derive(Debug)]
-pub(super) struct Member {
+pub struct Member {
     provider: Provider,
     rpc: Arc<dyn Rpc>,
     managers: Vec<Address>,
@@ -76,18 +119,16 @@ impl Member {
     ///
     /// # Errors
     /// [`NodeError::Refused`] when the cluster will never take it.
-    pub(super) async fn take_part(
-        self,
-        joined: watch::Sender<bool>,
-        mut stopped: watch::Receiver<bool>,
-    ) -> Result<(), NodeError> {
+    pub async fn take_part(self, joined: watch::Sender<bool>, mut stopped: watch::Receiver<bool>) -> Result<(), NodeError> {
         loop {
             let id = tokio::select! {
+                biased;
                 id = self.join() => id?,
                 _ = stopped.wait_for(|stopped| *stopped) => return Ok(()),
             };
             joined.send_replace(true);
             let ended = tokio::select! {
+                biased;
                 ended = self.report(id) => ended,
                 _ = stopped.wait_for(|stopped| *stopped) => Ended::Stopped,
             };
@@ -103,8 +144,8 @@ impl Member {
         loop {
             match self.try_join().await {
                 Ok(id) => return Ok(id),
-                Err(JoinError::Never(error)) => return Err(error),
-                Err(JoinError::NotNow(reason)) => {
+                Err(NotJoined::Never(error)) => return Err(error),
+                Err(NotJoined::NotNow(reason)) => {
                     tracing::warn!(role = %self.provider.role, reason, "cannot join the cluster yet; trying again");
                 }
             }
@@ -113,7 +154,7 @@ impl Member {
         }
     }
 
-    async fn try_join(&self) -> Result<ProviderId, JoinError> {
+    async fn try_join(&self) -> Result<ProviderId, NotJoined> {
         let known = self.provider.store.identity();
         let request = PlacementRequest::Join {
             role: self.provider.stores,
@@ -121,29 +162,29 @@ impl Member {
             cluster: known.map(|known| known.cluster),
             address: self.address.0.clone(),
             zone: self.zone.clone(),
-            space: self.provider.space().await.map_err(|error| JoinError::NotNow(error.to_string()))?,
+            space: self.provider.space().await.map_err(|error| NotJoined::NotNow(error.to_string()))?,
         };
         let (id, cluster) = match self.ask(request, RPC_DEADLINE).await {
             Ok(PlacementReply::Joined { provider, cluster }) => (provider, cluster),
-            Ok(other) => return Err(JoinError::NotNow(format!("a join was answered with {other:?}"))),
+            Ok(other) => return Err(NotJoined::NotNow(format!("a join was answered with {other:?}"))),
             Err(RpcError::Service(error)) if !error.retry && is_final(error.kind) => {
                 let (role, folder) = (self.provider.role, self.provider.folder.clone());
-                return Err(JoinError::Never(NodeError::Refused { role, folder, error }));
+                return Err(NotJoined::Never(NodeError::Refused { role, folder, error }));
             }
-            Err(error) => return Err(JoinError::NotNow(error.to_string())),
+            Err(error) => return Err(NotJoined::NotNow(error.to_string())),
         };
         if cluster != self.provider.cluster {
             let (folder, found) = (self.provider.folder.clone(), cluster.to_string());
-            return Err(JoinError::Never(NodeError::OtherCluster { folder, found, expected: self.provider.cluster }));
+            return Err(NotJoined::Never(NodeError::OtherCluster { folder, found, expected: self.provider.cluster }));
         }
         let store = Arc::clone(&self.provider.store);
-        let claimed = tokio::task::spawn_blocking(move || store.claim(Identity { cluster, provider: id })).await;
+        let claimed = where_it_may_block(store, move |store| store.claim(Identity { cluster, provider: id })).await;
         match claimed {
             Ok(Ok(())) => {
                 tracing::info!(%id, role = %self.provider.role, folder = %self.provider.folder.display(), "joined the cluster")
             }
-            Ok(Err(error)) => return Err(JoinError::Never(error.into())),
-            Err(error) => return Err(JoinError::NotNow(error.to_string())),
+            Ok(Err(error)) => return Err(NotJoined::Never(error.into())),
+            Err(error) => return Err(NotJoined::NotNow(error.to_string())),
         }
         Ok(id)
     }
@@ -196,7 +237,7 @@ impl Member {
     }
 }
 
-enum JoinError {
+enum NotJoined {
     NotNow(String),
     Never(NodeError),
 }

@@ -11,7 +11,7 @@ use weft_common::wire::{ErrorKind, ProviderRole, Request, ServiceError};
 
 /// The roles of this process.
 #[derive(Debug)]
-pub(super) struct Roles {
+pub struct Roles {
     address: Address,
     manager: Option<Manager>,
     placement: Option<PlacementService>,
@@ -20,12 +20,9 @@ pub(super) struct Roles {
 }
 
 impl Roles {
-    pub(super) fn new(
-        address: Address,
-        manager: Option<Manager>,
-        placement: Option<PlacementService>,
-        providers: &[Provider],
-    ) -> Self {
+    /// The door of the process at `address`.
+    #[must_use]
+    pub fn new(address: Address, manager: Option<Manager>, placement: Option<PlacementService>, providers: &[Provider]) -> Self {
         let store_of = |role| providers.iter().find(|provider| provider.stores == role).map(|provider| provider.store.clone());
         Self {
             address,

@@ -1,7 +1,7 @@
 //! Who is alive: soft state from heartbeats. Pure: the caller gives the time.
 
 use std::collections::HashMap;
-use std::time::Instant;
+use tokio::time::Instant;
 use weft_common::id::ProviderId;
 use weft_common::limits::{PROVIDER_FULL_BELOW, PROVIDER_LEASE};
 use weft_common::wire::{ProviderState, Space};

@@ -4,10 +4,10 @@ use crate::placement::core::Roster;
 use crate::placement::liveness::Liveness;
 use crate::placement::ranking::rank;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use tokio::time::Instant;
+use weft_common::clock::Clock;
 use weft_common::id::{ClusterId, ProviderId};
 use weft_common::rpc::{Answer, Call, Peer};
-use weft_common::time::Timestamp;
 use weft_common::wire::{
     ClusterMap, ErrorKind, PlacementReply, PlacementRequest, ProviderInfo, ProviderRole, ProviderState, Reply, Request,
     ServiceError,
@@ -51,12 +51,12 @@ impl PlacementService {
     ///
     /// # Errors
     /// [`ServiceError`] when they cannot be read.
-    pub async fn start(membership: Arc<dyn Membership>, cluster: ClusterId) -> Result<Self, ServiceError> {
+    pub async fn start(membership: Arc<dyn Membership>, cluster: ClusterId, clock: &dyn Clock) -> Result<Self, ServiceError> {
         let now = Instant::now();
         let liveness = Liveness::new(now);
         let roster = membership.roster().await?;
         // Epochs only have to differ from those of the time before the restart: clients fetch any map but the one they have.
-        let epoch = Timestamp::from(std::time::SystemTime::now()).0.unsigned_abs();
+        let epoch = clock.now().0.unsigned_abs();
         let map = Arc::new(assemble(cluster, epoch, &roster, &liveness, now));
         Ok(Self { membership, cluster, joining: tokio::sync::Mutex::new(()), state: Mutex::new(State { roster, liveness, map }) })
     }
@@ -202,8 +202,10 @@ mod tests {
     use super::*;
     use crate::placement::core;
     use crate::version::kv::MemoryKv;
+    use weft_common::clock::SystemClock;
     use weft_common::id::RequestId;
     use weft_common::limits::RPC_DEADLINE;
+    use weft_common::time::Timestamp;
     use weft_common::wire::Space;
 
     /// A log that answers each next reader of the roster faster than the one before.
@@ -230,7 +232,7 @@ mod tests {
 
     #[tokio::test]
     async fn providers_that_join_at_once_are_all_in_the_map() {
-        let service = PlacementService::start(Arc::new(UnevenLog::default()), ClusterId(7)).await.unwrap();
+        let service = PlacementService::start(Arc::new(UnevenLog::default()), ClusterId(7), &SystemClock).await.unwrap();
         let peer = Peer { name: "server".into(), is_server: true };
         let joins = [ProviderRole::Data, ProviderRole::Metadata, ProviderRole::Data].map(|role| {
             let (cluster, address, zone) = (None, "host:1".to_owned(), String::new());

@@ -85,6 +85,10 @@ fn no_space() -> StoreError {
 }
 
 impl ObjectStore for FaultyStore {
+    fn blocks(&self) -> bool {
+        self.inner.blocks()
+    }
+
     fn put(&self, objects: &[NewObject<'_>]) -> Result<(), StoreError> {
         {
             let mut state = self.state();

@@ -59,6 +59,10 @@ pub(super) fn check_size(object: &NewObject<'_>) -> Result<(), StoreError> {
 }
 
 impl ObjectStore for MemoryStore {
+    fn blocks(&self) -> bool {
+        false
+    }
+
     fn put(&self, new: &[NewObject<'_>]) -> Result<(), StoreError> {
         let mut objects = self.objects();
         let mut taken = used(&objects);

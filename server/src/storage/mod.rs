@@ -82,6 +82,11 @@ pub type VisitKey<'a> = dyn FnMut(&Key) -> bool + 'a;
 ///
 /// *Acknowledged* (a call returned `Ok`) means: survives the death of the process. *Synced* means: survives the loss of power.
 pub trait ObjectStore: Send + Sync + Debug {
+    /// Whether calls wait for a disk. Those of a store that does not are carried out where they are made.
+    fn blocks(&self) -> bool {
+        true
+    }
+
     /// Stores `objects`, in order. A key that is there already with the same bytes is passed over, so that a repetition is harmless.
     ///
     /// # Errors

@@ -20,4 +20,4 @@ mod volumes;
 #[cfg(test)]
 mod tests;
 
-pub use service::{Manager, ManagerError, ManagerOptions};
+pub use service::{Manager, ManagerError, ManagerOptions, Workers};

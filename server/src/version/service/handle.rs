@@ -7,8 +7,9 @@ use crate::version::failure::Failure;
 use crate::version::kv::KvError;
 use crate::version::{blobs, namespace, sessions, volumes};
 use bytes::Bytes;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 use tracing::Instrument;
 use weft_common::id::{RequestId, SessionId, VolumeId};
 use weft_common::rpc::{Answer, Call, Peer};
@@ -112,7 +113,7 @@ impl Manager {
 
     /// Answers a watch at once if there is something, else when there is, or when `wait` is over.
     async fn watch(&self, volume: VolumeId, at: At, query: Query, wait: Duration) -> Result<NamespaceAnswer, ServiceError> {
-        let until = tokio::time::Instant::now() + wait;
+        let until = Instant::now() + wait;
         loop {
             let asked = query.clone();
             match self.ask(move |state| look(state, volume, at, &asked)).await? {

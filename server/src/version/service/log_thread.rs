@@ -2,11 +2,11 @@
 
 use super::Status;
 use super::state_thread::StateJob;
+use super::workers::{Jobs, Queue, Worker};
 use crate::version::command::Command;
 use crate::version::journal::{LogError, ReplicatedLog};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender};
 use tokio::sync::{OwnedSemaphorePermit, oneshot, watch};
 use weft_common::id::RequestId;
 use weft_common::limits::COMMANDS_PER_COMMIT_MAX;
@@ -49,8 +49,7 @@ pub(super) enum LogJob {
 
 /// What the log thread shares with the rest.
 pub(super) struct LogThreadParts {
-    pub(super) jobs: Receiver<LogJob>,
-    pub(super) state: SyncSender<StateJob>,
+    pub(super) state: Queue<StateJob>,
     /// The last command that the table on disk has; the log may forget those up to it.
     pub(super) checkpointed: Arc<AtomicU64>,
     pub(super) status: Arc<watch::Sender<Status>>,
@@ -67,27 +66,8 @@ impl LogThread {
         Self { log, parts, dropped_below: 0 }
     }
 
-    pub(super) fn spawn(mut self) -> std::io::Result<()> {
-        std::thread::Builder::new().name("weft-log".into()).spawn(move || self.run()).map(drop)
-    }
-
-    fn run(&mut self) {
-        while let Ok(job) = self.parts.jobs.recv() {
-            let (batch, stop) = self.gather(job);
-            let alive = batch.is_empty() || self.commit(batch);
-            if stop && alive {
-                // Fails only if the state thread has ended already.
-                let _ = self.parts.state.send(StateJob::Stop);
-            }
-            if stop || !alive {
-                return;
-            }
-            self.drop_old();
-        }
-    }
-
     /// The job, and those that wait behind it. The second value: whether to stop after them.
-    fn gather(&self, first: LogJob) -> (Vec<Proposal>, bool) {
+    fn gather(first: LogJob, jobs: &Jobs<LogJob>) -> (Vec<Proposal>, bool) {
         let mut batch = Vec::new();
         let mut next = Some(first);
         while let Some(job) = next {
@@ -95,7 +75,7 @@ impl LogThread {
                 LogJob::Propose(proposal) => batch.push(*proposal),
                 LogJob::Stop => return (batch, true),
             }
-            next = if batch.len() < COMMANDS_PER_COMMIT_MAX { self.parts.jobs.try_recv().ok() } else { None };
+            next = if batch.len() < COMMANDS_PER_COMMIT_MAX { jobs.next_now() } else { None };
         }
         (batch, false)
     }
@@ -130,6 +110,26 @@ impl LogThread {
         if let Err(error) = self.log.truncate_before(below) {
             tracing::warn!(%error, "old segments of the version log stay until the next checkpoint");
         }
+    }
+}
+
+impl Worker for LogThread {
+    type Job = LogJob;
+    const NAME: &'static str = "weft-log";
+
+    fn work(&mut self, job: Option<LogJob>, jobs: &Jobs<LogJob>) -> bool {
+        let Some(job) = job else { return true };
+        let (batch, stop) = Self::gather(job, jobs);
+        let alive = batch.is_empty() || self.commit(batch);
+        if stop && alive {
+            // Fails only if the state thread has ended already.
+            let _ = self.parts.state.send(StateJob::Stop);
+        }
+        if stop || !alive {
+            return false;
+        }
+        self.drop_old();
+        true
     }
 }
 

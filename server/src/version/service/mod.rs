@@ -12,6 +12,8 @@
 //! What is not in the log is soft: leases of sessions and tickets, and who waits for what ([`soft`](self)). After a restart every
 //! lease starts anew.
 //!
+//! In simulation both workers are tasks ([`Workers`]).
+//!
 //! A log that failed stays failed, and so does a table: every later call gets `Unavailable`, [`Manager::failed`] returns, and
 //! weftd exits. At the next start the log is the truth.
 
@@ -22,6 +24,9 @@ mod soft;
 mod state_thread;
 #[cfg(test)]
 mod tests;
+mod workers;
+
+pub use workers::Workers;
 
 use crate::version::command::{Action, Command};
 use crate::version::core::StateMachine;
@@ -32,12 +37,13 @@ use log_thread::{LogJob, Proposal};
 use state_thread::{State, StateJob};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::mpsc::{SyncSender, TrySendError};
-use std::time::{Duration, SystemTime};
+use std::sync::mpsc::TrySendError;
+use std::time::Duration;
 use tokio::sync::{Semaphore, oneshot, watch};
+use weft_common::clock::{Clock, SystemClock};
 use weft_common::id::RequestId;
-use weft_common::time::Timestamp;
 use weft_common::wire::{ErrorKind, Reply, ServiceError, encode};
+use workers::Queue;
 
 /// What one permit of the budget for waiting commands stands for.
 const PERMIT_BYTES: usize = 1024;
@@ -51,12 +57,22 @@ pub struct ManagerOptions {
     pub checkpoint_every: Duration,
     /// … or when so many commands are not in it.
     pub checkpoint_commands: u64,
+    /// The time of day that commands get.
+    pub clock: Arc<dyn Clock>,
+    /// Who does the work.
+    pub workers: Workers,
 }
 
 impl Default for ManagerOptions {
     /// A restart replays at most about 5 s of commands, or 16,384 of them, whichever is less: well below a second.
     fn default() -> Self {
-        Self { server: "version manager".into(), checkpoint_every: Duration::from_secs(5), checkpoint_commands: 16_384 }
+        Self {
+            server: "version manager".into(),
+            checkpoint_every: Duration::from_secs(5),
+            checkpoint_commands: 16_384,
+            clock: Arc::new(SystemClock),
+            workers: Workers::Threads,
+        }
     }
 }
 
@@ -106,8 +122,9 @@ enum Status {
 #[derive(Debug)]
 struct Inner {
     server: String,
-    log: SyncSender<LogJob>,
-    state: SyncSender<StateJob>,
+    clock: Arc<dyn Clock>,
+    log: Queue<LogJob>,
+    state: Queue<StateJob>,
     budget: Arc<Semaphore>,
     status: watch::Receiver<Status>,
 }
@@ -174,8 +191,12 @@ impl Manager {
     /// [`ManagerError::Failed`] if it failed before or while stopping; the log has everything that was acknowledged.
     pub async fn shutdown(&self) -> Result<(), ManagerError> {
         let (inner, mut status) = (Arc::clone(&self.inner), self.inner.status.clone());
-        // The blocking pool takes it unless the runtime is going away, and then nobody waits for the answer.
-        let _ = tokio::task::spawn_blocking(move || inner.stop()).await;
+        if inner.log.is_of_a_task() {
+            inner.stop();
+        } else {
+            // The blocking pool takes it unless the runtime is going away, and then nobody waits for the answer.
+            let _ = tokio::task::spawn_blocking(move || inner.stop()).await;
+        }
         match status.wait_for(|status| *status != Status::Running).await.as_deref() {
             Ok(Status::Failed(reason)) => Err(ManagerError::Failed(Arc::clone(reason))),
             _ => Ok(()),
@@ -185,7 +206,7 @@ impl Manager {
     /// As [`Manager::propose`]; `wait` lets a commit wait until its version is published.
     async fn submit(&self, request: RequestId, action: Action, wait: bool) -> Result<Reply, ServiceError> {
         self.check_running()?;
-        let command = Command { time: Timestamp::from(SystemTime::now()), action };
+        let command = Command { time: self.inner.clock.now(), action };
         let bytes = encode(&command).map_err(|error| ServiceError::new(ErrorKind::Internal, error.to_string()))?;
         let permits = (bytes.len() / PERMIT_BYTES + 1) as u32;
         let permit = Arc::clone(&self.inner.budget).try_acquire_many_owned(permits).map_err(|_| busy("commands"))?;

@@ -2,6 +2,7 @@
 
 use super::log_thread::{LogThread, LogThreadParts};
 use super::state_thread::{State, StateThread};
+use super::workers::{Worker, queue};
 use super::{Inner, Manager, ManagerError, ManagerOptions, PERMIT_BYTES, Status};
 use crate::version::command::Command;
 use crate::version::core::StateMachine;
@@ -10,7 +11,7 @@ use crate::version::store::RedbKv;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::sync::mpsc::sync_channel;
+use std::time::Duration;
 use tokio::sync::{Semaphore, watch};
 use weft_common::limits::{CHECKPOINT_BYTES_MAX, COMMANDS_WAITING_BYTES_MAX, COMMANDS_WAITING_MAX, READS_WAITING_MAX};
 use weft_common::wire::decode;
@@ -23,15 +24,29 @@ impl Manager {
     pub fn open(folder: &Path, options: ManagerOptions) -> Result<Self, ManagerError> {
         std::fs::create_dir_all(folder).map_err(|source| ManagerError::System { action: "make its folder", source })?;
         // The table's lock keeps a second process away from both.
-        let (table, applied) = RedbKv::open(&folder.join("state.redb"))?;
-        let mut log = LocalLog::open(&folder.join("log"))?;
+        let table = RedbKv::open(&folder.join("state.redb"))?;
+        let log = LocalLog::open(&folder.join("log"))?;
+        tracing::info!(folder = %folder.display(), "opening the version manager");
+        Self::open_on(table, Box::new(log), folder, options)
+    }
+
+    /// As [`Manager::open`], on a table (with the index of the last command in it) and a log that are open; `place` names both in errors.
+    ///
+    /// # Errors
+    /// As [`Manager::open`].
+    pub fn open_on(
+        (table, applied): (RedbKv, u64),
+        mut log: Box<dyn ReplicatedLog>,
+        place: &Path,
+        options: ManagerOptions,
+    ) -> Result<Self, ManagerError> {
         let next = log.next_index();
         if next <= applied {
-            return Err(ManagerError::LogBehind { folder: folder.to_owned(), next, applied });
+            return Err(ManagerError::LogBehind { folder: place.to_owned(), next, applied });
         }
-        let machine = replay(StateMachine::open(table)?, &mut log, applied)?;
-        tracing::info!(folder = %folder.display(), commands = next - 1, replayed = next - 1 - applied, "version manager opened");
-        Self::start(machine, Box::new(log), next - 1, options)
+        let machine = replay(StateMachine::open(table)?, &mut *log, applied)?;
+        tracing::info!(commands = next - 1, replayed = next - 1 - applied, "version manager opened");
+        Self::start(machine, log, next - 1, options)
     }
 
     pub(super) fn start(
@@ -40,19 +55,18 @@ impl Manager {
         applied: u64,
         options: ManagerOptions,
     ) -> Result<Self, ManagerError> {
-        let (log_sender, log_jobs) = sync_channel(COMMANDS_WAITING_MAX);
-        let (state_sender, state_jobs) = sync_channel(READS_WAITING_MAX);
+        let (log_sender, log_jobs) = queue(COMMANDS_WAITING_MAX, options.workers, |append| append);
+        let (state_sender, state_jobs) = queue(READS_WAITING_MAX, options.workers, |_| Duration::ZERO);
         let (status_sender, status) = watch::channel(Status::Running);
         let status_sender = Arc::new(status_sender);
         let checkpointed = Arc::new(AtomicU64::new(0));
         let state = State::new(machine, applied, &options, Arc::clone(&checkpointed), log_sender.clone())?;
         let spawn_failed = |source| ManagerError::System { action: "start a thread", source };
-        let parts =
-            LogThreadParts { jobs: log_jobs, state: state_sender.clone(), checkpointed, status: Arc::clone(&status_sender) };
-        StateThread { state, jobs: state_jobs, status: status_sender }.spawn().map_err(spawn_failed)?;
-        LogThread::new(log, parts).spawn().map_err(spawn_failed)?;
+        let parts = LogThreadParts { state: state_sender.clone(), checkpointed, status: Arc::clone(&status_sender) };
+        StateThread::new(state, status_sender).spawn(state_jobs).map_err(spawn_failed)?;
+        LogThread::new(log, parts).spawn(log_jobs).map_err(spawn_failed)?;
         let budget = Arc::new(Semaphore::new(COMMANDS_WAITING_BYTES_MAX / PERMIT_BYTES));
-        let inner = Inner { server: options.server, log: log_sender, state: state_sender, budget, status };
+        let inner = Inner { server: options.server, clock: options.clock, log: log_sender, state: state_sender, budget, status };
         Ok(Self { inner: Arc::new(inner) })
     }
 }

@@ -3,9 +3,9 @@
 use crate::version::core::Effect;
 use crate::version::kv::{Kv, KvError};
 use crate::version::{blobs, sessions};
-use std::collections::HashMap;
-use std::time::Instant;
+use std::collections::BTreeMap;
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 use weft_common::id::{BlobId, BlobVersion, SessionId, VolumeId};
 use weft_common::limits::{LAPSED_PER_ANSWER_MAX, SESSION_LEASE, TICKET_GRACE, TICKET_LEASE, WAITERS_MAX};
 use weft_common::wire::{Reply, ServiceError};
@@ -23,11 +23,11 @@ struct SessionLease {
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Soft {
-    sessions: HashMap<SessionId, SessionLease>,
+    sessions: BTreeMap<SessionId, SessionLease>,
     /// When each ticket in flight was given, or this process started.
-    tickets: HashMap<(BlobId, BlobVersion), Instant>,
-    commits: HashMap<(BlobId, BlobVersion), Vec<Waiter>>,
-    watchers: HashMap<VolumeId, Vec<oneshot::Sender<()>>>,
+    tickets: BTreeMap<(BlobId, BlobVersion), Instant>,
+    commits: BTreeMap<(BlobId, BlobVersion), Vec<Waiter>>,
+    watchers: BTreeMap<VolumeId, Vec<oneshot::Sender<()>>>,
     waiters: usize,
 }
 
@@ -36,12 +36,12 @@ impl Soft {
     pub(super) fn new(kv: &dyn Kv, now: Instant) -> Result<Self, KvError> {
         let lease = |session| (session, SessionLease { renewed: now, closing: false });
         let sessions = sessions::list(kv)?.into_iter().map(|info| lease(info.session)).collect();
-        let mut tickets = HashMap::new();
+        let mut tickets = BTreeMap::new();
         blobs::waiting(kv, &mut |waiting| {
             tickets.insert((waiting.blob, waiting.version), now);
             true
         })?;
-        Ok(Self { sessions, tickets, commits: HashMap::new(), watchers: HashMap::new(), waiters: 0 })
+        Ok(Self { sessions, tickets, commits: BTreeMap::new(), watchers: BTreeMap::new(), waiters: 0 })
     }
 
     /// Keeps the leases in step with the state, and wakes watchers.

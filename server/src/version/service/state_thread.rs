@@ -2,6 +2,7 @@
 
 use super::log_thread::{LogJob, Proposal};
 use super::soft::Soft;
+use super::workers::{Jobs, Queue, TICK, Worker};
 use super::{ManagerOptions, Status};
 use crate::version::blobs;
 use crate::version::command::{Action, Command};
@@ -11,16 +12,13 @@ use crate::version::kv::KvError;
 use crate::version::store::RedbKv;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::Duration;
 use tokio::sync::watch;
+use tokio::time::Instant;
+use weft_common::clock::Clock;
 use weft_common::id::{BlobId, BlobVersion, RequestId, SessionId};
 use weft_common::limits::CHECKPOINT_BYTES_MAX;
-use weft_common::time::Timestamp;
 use weft_common::wire::{ErrorKind, Reply, SessionRequest, encode};
-
-/// How often leases and checkpoints are looked at.
-const TICK: Duration = Duration::from_millis(250);
 
 /// What the state thread is asked to do.
 pub(super) enum StateJob {
@@ -51,8 +49,9 @@ pub(super) struct State {
     checkpoint_commands: u64,
     checkpoint_begun: Instant,
     checkpointed: Arc<AtomicU64>,
-    log: SyncSender<LogJob>,
+    log: Queue<LogJob>,
     ticked: Instant,
+    clock: Arc<dyn Clock>,
 }
 
 impl State {
@@ -61,13 +60,25 @@ impl State {
         applied: u64,
         options: &ManagerOptions,
         checkpointed: Arc<AtomicU64>,
-        log: SyncSender<LogJob>,
+        log: Queue<LogJob>,
     ) -> Result<Self, KvError> {
         let now = Instant::now();
         let soft = Soft::new(machine.kv(), now)?;
         let (checkpoint_every, checkpoint_commands) = (options.checkpoint_every, options.checkpoint_commands);
         let (checkpoint_begun, ticked) = (now, now);
-        Ok(Self { machine, soft, applied, checkpoint_every, checkpoint_commands, checkpoint_begun, checkpointed, log, ticked })
+        let clock = Arc::clone(&options.clock);
+        Ok(Self {
+            machine,
+            soft,
+            applied,
+            checkpoint_every,
+            checkpoint_commands,
+            checkpoint_begun,
+            checkpointed,
+            log,
+            ticked,
+            clock,
+        })
     }
 
     fn apply(&mut self, proposal: Proposal) -> Result<(), KvError> {
@@ -165,7 +176,7 @@ impl State {
     fn close(&mut self, session: SessionId) {
         tracing::warn!(%session, "its client said nothing for a whole lease; closing it");
         let action = Action::Session(SessionRequest::Close(session));
-        let command = Command { time: Timestamp::from(SystemTime::now()), action };
+        let command = Command { time: self.clock.now(), action };
         let Ok(bytes) = encode(&command) else { return };
         let proposal = Proposal { request: RequestId(0), command, bytes, wait: false, answer: None, _permit: None };
         if self.log.try_send(LogJob::Propose(Box::new(proposal))).is_err() {
@@ -183,47 +194,61 @@ fn session_of(action: &Action) -> Option<SessionId> {
     }
 }
 
+/// The state and how it ends.
 pub(super) struct StateThread {
-    pub(super) state: State,
-    pub(super) jobs: Receiver<StateJob>,
-    pub(super) status: Arc<watch::Sender<Status>>,
+    // Dropped in this order: the table's file is closed before anybody hears that the manager stopped, and may open it again.
+    state: State,
+    end: End,
 }
 
 impl StateThread {
-    pub(super) fn spawn(self) -> std::io::Result<()> {
-        std::thread::Builder::new().name("weft-state".into()).spawn(move || self.run()).map(drop)
+    pub(super) fn new(state: State, status: Arc<watch::Sender<Status>>) -> Self {
+        Self { state, end: End { status, end: Status::Failed("its state thread died; see the log above".into()) } }
     }
 
-    fn run(self) {
-        let Self { mut state, jobs, status } = self;
-        let mut end = End { status, end: Status::Failed("its state thread died; see the log above".into()) };
-        let result = serve(&mut state, &jobs).and_then(|()| state.checkpoint());
-        end.end = match result {
-            Ok(()) => Status::Stopped,
-            Err(error) => {
-                tracing::error!(%error, "the version manager stops");
-                Status::Failed(error.to_string().into())
-            }
-        };
-        // The table's file is closed before anybody hears that the manager stopped, and may open it again.
-        drop((state, jobs));
-    }
-}
-
-fn serve(state: &mut State, jobs: &Receiver<StateJob>) -> Result<(), KvError> {
-    loop {
-        match jobs.recv_timeout(TICK) {
-            Ok(StateJob::Batch { first, proposals }) => {
+    /// What is done with a job. Whether to go on.
+    fn serve(&mut self, job: Option<StateJob>) -> Result<bool, KvError> {
+        let state = &mut self.state;
+        match job {
+            Some(StateJob::Batch { first, proposals }) => {
                 for (index, proposal) in (first..).zip(proposals) {
                     state.applied = index;
                     state.apply(proposal)?;
                 }
             }
-            Ok(StateJob::Act(act)) => act(state),
-            Ok(StateJob::Stop) | Err(RecvTimeoutError::Disconnected) => return Ok(()),
-            Err(RecvTimeoutError::Timeout) => {}
+            Some(StateJob::Act(act)) => act(state),
+            Some(StateJob::Stop) => {
+                state.checkpoint()?;
+                return Ok(false);
+            }
+            None => {}
         }
         state.tick()?;
+        Ok(true)
+    }
+}
+
+impl Worker for StateThread {
+    type Job = StateJob;
+    const NAME: &'static str = "weft-state";
+
+    fn work(&mut self, job: Option<StateJob>, _: &Jobs<StateJob>) -> bool {
+        match self.serve(job) {
+            Ok(true) => return true,
+            Ok(false) => self.end.end = Status::Stopped,
+            Err(error) => {
+                tracing::error!(%error, "the version manager stops");
+                self.end.end = Status::Failed(error.to_string().into());
+            }
+        }
+        false
+    }
+
+    fn abandoned(&mut self) {
+        // What was acknowledged is in the log whatever becomes of this checkpoint.
+        if let Ok(()) = self.state.checkpoint() {
+            self.end.end = Status::Stopped;
+        }
     }
 }
 

@@ -48,6 +48,16 @@ pub struct RedbKv {
     fresh: Changes,
     frozen: Option<Frozen>,
     applied: u64,
+    writer: Writer,
+}
+
+/// Who writes checkpoints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Writer {
+    /// A thread beside the work.
+    Thread,
+    /// The caller of [`RedbKv::begin_checkpoint`]: nothing happens that it did not ask for.
+    Caller,
 }
 
 fn failed(what: &'static str) -> impl Fn(redb::Error) -> KvError {
@@ -62,8 +72,22 @@ impl RedbKv {
     pub fn open(path: &Path) -> Result<(Self, u64), KvError> {
         let what = |error: redb::Error| KvError(format!("cannot open {}: {error}", path.display()));
         let database = redb::Builder::new().set_cache_size(CACHE_BYTES).create(path).map_err(|error| what(error.into()))?;
+        Self::of(database, Writer::Thread, what)
+    }
+
+    /// As [`RedbKv::open`], on any storage; `writer` writes the checkpoints.
+    ///
+    /// # Errors
+    /// As [`RedbKv::open`].
+    pub fn open_on(storage: impl redb::StorageBackend, writer: Writer) -> Result<(Self, u64), KvError> {
+        let what = |error: redb::Error| KvError(format!("cannot open it: {error}"));
+        let builder = redb::Builder::new().set_cache_size(CACHE_BYTES).create_with_backend(storage);
+        Self::of(builder.map_err(|error| what(error.into()))?, writer, what)
+    }
+
+    fn of(database: Database, writer: Writer, what: impl Fn(redb::Error) -> KvError) -> Result<(Self, u64), KvError> {
         let database = Arc::new(database);
-        let applied = match read_applied(&database).map_err(what)? {
+        let applied = match read_applied(&database).map_err(&what)? {
             Some(applied) => applied,
             None => {
                 write(&database, &Changes::default(), 0)?;
@@ -71,7 +95,7 @@ impl RedbKv {
             }
         };
         let table = open_table(&database).map_err(what)?;
-        Ok((Self { database, table, fresh: Changes::default(), frozen: None, applied }, applied))
+        Ok((Self { database, table, fresh: Changes::default(), frozen: None, applied, writer }, applied))
     }
 
     /// Index of the last command that the file holds.
@@ -108,8 +132,13 @@ impl RedbKv {
             drop(database);
             let _ = sender.send(result);
         };
-        let spawned = std::thread::Builder::new().name("weft-checkpoint".into()).spawn(run);
-        spawned.map_err(|error| KvError(format!("no thread for the checkpoint: {error}")))?;
+        match self.writer {
+            Writer::Caller => run(),
+            Writer::Thread => {
+                let spawned = std::thread::Builder::new().name("weft-checkpoint".into()).spawn(run);
+                spawned.map_err(|error| KvError(format!("no thread for the checkpoint: {error}")))?;
+            }
+        }
         self.frozen = Some(Frozen { changes, applied, done });
         Ok(true)
     }
@@ -156,7 +185,9 @@ impl RedbKv {
         self.table = open_table(&self.database).map_err(failed("reading after a checkpoint"))?;
         self.applied = applied;
         // Freeing 100,000 entries takes tens of milliseconds: not on the thread that answers. Without a thread it happens here.
-        if let Some(Frozen { changes, .. }) = self.frozen.take() {
+        if let Some(Frozen { changes, .. }) = self.frozen.take()
+            && self.writer == Writer::Thread
+        {
             drop(std::thread::Builder::new().name("weft-free".into()).spawn(move || drop(changes)));
         }
         Ok(())

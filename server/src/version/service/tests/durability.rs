@@ -3,9 +3,9 @@
 use super::{Client, LONG, dump, open, options};
 use crate::version::command::Action;
 use crate::version::core::StateMachine;
-use crate::version::journal::{LogError, Replayed, ReplicatedLog};
-use crate::version::service::{Manager, ManagerError, ManagerOptions};
-use crate::version::store::RedbKv;
+use crate::version::journal::{LocalLog, LogError, Replayed, ReplicatedLog};
+use crate::version::service::{Manager, ManagerError, ManagerOptions, Workers};
+use crate::version::store::{RedbKv, Writer};
 use proptest::prelude::*;
 use std::fs;
 use std::path::Path;
@@ -56,6 +56,25 @@ async fn a_stopped_manager_goes_on_where_it_was() {
     assert!(handle.shutdown().await.is_ok());
     let client = Client::of(&open(folder.path()), volume).await;
     assert_eq!(client.grow(inode, 200).await.entry.version.0, 2);
+}
+
+/// As in simulation: one thread, a disk in memory, time that passes when nothing else does.
+#[tokio::test]
+async fn tasks_do_what_threads_do() {
+    let options = ManagerOptions { workers: Workers::Tasks { append: Duration::from_millis(2) }, ..options() };
+    let folder = tempfile::tempdir().unwrap();
+    let log = || Box::new(LocalLog::open(&folder.path().join("log")).unwrap());
+    let table = || RedbKv::open_on(redb::backends::InMemoryBackend::new(), Writer::Caller).unwrap();
+    let manager = Manager::open_on(table(), log(), folder.path(), options.clone()).unwrap();
+    let client = Client::new(&manager).await;
+    let inode = client.create("f").await;
+    let blob = client.grow(inode, 100).await.blob;
+    client.commit(blob, 1, LONG).await.unwrap();
+    let before = dump(&manager).await;
+    manager.shutdown().await.unwrap();
+    assert_eq!(manager.propose(session()).await.unwrap_err().kind, ErrorKind::Unavailable);
+    let again = Manager::open_on(table(), log(), folder.path(), options).unwrap();
+    assert_eq!(dump(&again).await, before, "replayed from the log alone");
 }
 
 #[tokio::test]

@@ -30,7 +30,12 @@ pub(super) struct Client {
 
 /// Never checkpoints by itself.
 pub(super) fn options() -> ManagerOptions {
-    ManagerOptions { server: "manager here".into(), checkpoint_every: LONG * 60, checkpoint_commands: u64::MAX }
+    ManagerOptions {
+        server: "manager here".into(),
+        checkpoint_every: LONG * 60,
+        checkpoint_commands: u64::MAX,
+        ..ManagerOptions::default()
+    }
 }
 
 pub(super) fn open(folder: &Path) -> Manager {

@@ -3,7 +3,8 @@
 use crate::version::core::Effect;
 use crate::version::service::soft::Soft;
 use crate::version::tests::Cluster;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use tokio::time::Instant;
 use weft_common::id::{BlobVersion, SessionId};
 use weft_common::limits::{SESSION_LEASE, TICKET_GRACE, TICKET_LEASE};
 
