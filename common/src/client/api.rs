@@ -24,7 +24,7 @@ pub enum ClientError {
         last: Box<RpcError>,
     },
     /// No replica has the bytes whole.
-    #[error("{what} is damaged or missing on every replica: {detail}; run `weft fsck`")]
+    #[error("{what} is damaged or missing on every replica: {detail}; an older version of the file may be whole (.history)")]
     Damaged {
         /// The page object or node.
         what: String,
@@ -136,6 +136,11 @@ pub trait BlobStore: Send + Sync + std::fmt::Debug {
     /// All zero when that is not known.
     fn space(&self) -> Space {
         Space::default()
+    }
+
+    /// Whether nothing can be stored for want of room, as far as this client knows: what is written now would be lost at its publication.
+    fn is_full(&self) -> bool {
+        false
     }
 
     /// A hint that `range` will be read soon: fetches in the background what the caches can hold.

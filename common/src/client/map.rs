@@ -2,9 +2,11 @@
 
 use super::ClientError;
 use super::link::Link;
+use super::placement::lacks_only_room;
 use super::retry::Context;
-use crate::limits::{MAP_REFRESH, MAP_REFRESH_PAUSE};
-use crate::wire::{ClusterMap, PlacementReply, PlacementRequest, Reply, Request};
+use crate::limits::{COPIES_MAX, MAP_REFRESH, MAP_REFRESH_PAUSE};
+use crate::wire::{ClusterMap, PlacementReply, PlacementRequest, ProviderRole, Reply, Request};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use tokio::time::Instant;
 
@@ -13,6 +15,8 @@ use tokio::time::Instant;
 pub(crate) struct MapKeeper {
     link: Arc<Link>,
     current: RwLock<Arc<ClusterMap>>,
+    /// Bit `c - 1`: for `c` copies nothing is lacking but room. Asked for by every write, so kept ready.
+    full_for: AtomicU64,
     /// When the managers were last asked; held while asking, so that a thousand failures ask once.
     asked: tokio::sync::Mutex<Instant>,
 }
@@ -24,7 +28,13 @@ impl MapKeeper {
             let reply = Reply::Placement(PlacementReply::Epoch(0));
             return Err(link.unexpected("the cluster map", &reply));
         };
-        Ok(Self { link, current: RwLock::new(Arc::new(map)), asked: tokio::sync::Mutex::new(Instant::now()) })
+        let full_for = AtomicU64::new(full_for(&map));
+        Ok(Self { link, full_for, current: RwLock::new(Arc::new(map)), asked: tokio::sync::Mutex::new(Instant::now()) })
+    }
+
+    /// Whether data or metadata with `copies` could be stored if only the providers were not full.
+    pub(crate) fn lacks_only_room(&self, copies: u8) -> bool {
+        self.full_for.load(Ordering::Relaxed) >> copies.saturating_sub(1) & 1 == 1
     }
 
     /// The newest map that is known.
@@ -49,6 +59,7 @@ impl MapKeeper {
         let known = self.current().epoch;
         if let Some(map) = request(&self.link, context, known).await? {
             tracing::debug!(request = %context.id, epoch = map.epoch, known, "new cluster map");
+            self.full_for.store(full_for(&map), Ordering::Relaxed);
             *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(map);
         }
         Ok(())
@@ -64,6 +75,12 @@ impl MapKeeper {
             }
         }
     }
+}
+
+fn full_for(map: &ClusterMap) -> u64 {
+    let is_full =
+        |copies| [ProviderRole::Data, ProviderRole::Metadata].into_iter().any(|role| lacks_only_room(map, role, copies));
+    (1..=COPIES_MAX).filter(|copies| is_full(*copies)).fold(0, |bits, copies| bits | 1 << (copies - 1))
 }
 
 /// The map, if it is newer than `known`.

@@ -7,7 +7,8 @@ use super::ClientError;
 use super::health::Health;
 use super::link::{Link, address_of};
 use super::map::MapKeeper;
-use super::placement::count;
+use super::objects::no_space;
+use super::placement::{count, lacks_only_room};
 use super::retry::{Context, Retry};
 use super::sync::{Unsynced, stored_in};
 use crate::id::{NodeId, ProviderId};
@@ -92,6 +93,9 @@ impl NodeWriter {
         if let Some(error) = last {
             retry.after("put of nodes", error).await?;
         } else {
+            if lacks_only_room(map, ProviderRole::Metadata, copies) {
+                return Err(no_space("metadata"));
+            }
             let (alive, known) = count(map, ProviderRole::Metadata);
             let hopeless = known < usize::from(copies) && retry.attempts() >= ATTEMPTS_BEFORE_TOO_FEW;
             if hopeless || !retry.wait().await {

@@ -215,7 +215,7 @@ impl NodeReader {
             }
             Err(error) => {
                 tracing::warn!(request = %context.id, %provider, node = %wanted.id,
-                    "node is damaged: {error}; asking another provider, run `weft fsck` to have it repaired");
+                    "node is damaged: {error}; asking another provider; look after the disk of this one");
                 wanted.complaints.push(format!("{provider}: {error}"));
                 Err(Box::new(wanted))
             }

@@ -107,7 +107,7 @@ impl ObjectWriter {
                     return Err(ClientError::TooFewProviders { role: "data", needed: copies, alive });
                 }
             }
-            (None, _) => return Err(no_space()),
+            (None, _) => return Err(no_space("data")),
         }
         tried.failed.clear();
         self.map.refresh(context).await;
@@ -163,7 +163,7 @@ fn is_full(error: &RpcError) -> bool {
     matches!(error, RpcError::Service(service) if service.kind == ErrorKind::NoSpace)
 }
 
-fn no_space() -> ClientError {
-    let message = "no data provider has room; add one, or free space on those there are";
+pub(crate) fn no_space(role: &str) -> ClientError {
+    let message = format!("no {role} provider has room; add one, or free space on those there are");
     ServiceError::new(ErrorKind::NoSpace, message).into()
 }

@@ -65,6 +65,13 @@ pub(crate) fn count(map: &ClusterMap, role: ProviderRole) -> (usize, usize) {
     (of_role().filter(|provider| provider.state == ProviderState::Alive).count(), of_role().count())
 }
 
+/// Whether objects or nodes with `copies` could be stored if only the providers were not full.
+pub(crate) fn lacks_only_room(map: &ClusterMap, role: ProviderRole, copies: u8) -> bool {
+    let in_state = |state| map.providers.iter().filter(|provider| provider.role == role && provider.state == state).count();
+    let (alive, full) = (in_state(ProviderState::Alive), in_state(ProviderState::Full));
+    alive < usize::from(copies) && alive + full >= usize::from(copies)
+}
+
 /// Free bytes of the fullest member; at least 1, so that every group takes part.
 fn weight(map: &ClusterMap, group: &ReplicaGroup) -> u128 {
     let free = group.members.iter().filter_map(|id| map.provider(*id)).map(|provider| provider.free_bytes).min();

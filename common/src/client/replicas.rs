@@ -112,7 +112,7 @@ impl ObjectReader {
                 }
                 Err(Complaint::Damaged(detail)) => {
                     tracing::warn!(request = %context.id, provider = %provider.id, address = provider.address, object = %object.id,
-                        "replica is damaged: {detail}; reading another one, run `weft fsck` to have it repaired");
+                        "replica is damaged: {detail}; reading another one; look after its disk");
                     complaints.damaged.push(format!("{} at {}: {detail}", provider.id, provider.address));
                 }
             }

@@ -5,7 +5,7 @@ use super::compaction::Compactor;
 use super::retry::Context;
 use super::{BlobStore, ClientError, Namespace, PublishRequest, Published};
 use crate::id::{InodeNumber, SessionId};
-use crate::limits::PUBLISH_LOCKS;
+use crate::limits::{PROVIDER_FULL_BELOW, PUBLISH_LOCKS};
 use crate::time::Timestamp;
 use crate::weave::{ByteRange, Operation, PageObject, Tree, Update};
 use crate::wire::{
@@ -185,6 +185,10 @@ impl BlobStore for Volume {
         usable_space(&self.cluster.map(), self.copies())
     }
 
+    fn is_full(&self) -> bool {
+        self.cluster.map.lacks_only_room(self.copies())
+    }
+
     fn prefetch(&self, tree: &Tree, range: ByteRange) {
         self.cluster.reader.prefetch(tree, range);
     }
@@ -199,7 +203,7 @@ impl BlobStore for Volume {
     }
 }
 
-/// What the living data providers hold and could take, in bytes of content of `copies` copies.
+/// What the living data providers hold and could take, in bytes of content of `copies` copies. What a provider keeps free counts as used.
 fn usable_space(map: &ClusterMap, copies: u8) -> Space {
     let living =
         map.providers.iter().filter(|provider| provider.role == ProviderRole::Data && provider.state != ProviderState::Dead);
@@ -208,7 +212,7 @@ fn usable_space(map: &ClusterMap, copies: u8) -> Space {
         let used = provider.total_bytes.saturating_sub(provider.free_bytes);
         Space {
             total_bytes: sum.total_bytes + provider.total_bytes / copies,
-            free_bytes: sum.free_bytes + provider.free_bytes / copies,
+            free_bytes: sum.free_bytes + provider.free_bytes.saturating_sub(PROVIDER_FULL_BELOW) / copies,
             used_bytes: sum.used_bytes + used / copies,
             objects: 0,
         }

@@ -40,7 +40,7 @@ pub trait Walk {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum WalkError {
     /// A node whose shape does not fit its place in the tree.
-    #[error("node {node} does not fit its tree: {detail}; run `weft fsck`")]
+    #[error("node {node} does not fit its tree: {detail}")]
     Malformed {
         /// The node.
         node: NodeId,

@@ -116,6 +116,9 @@ impl Filesystem {
         if let Some(errno) = state.lost.get(&handle.id) {
             return Err(Failure::Lost(*errno));
         }
+        if self.volume.is_full() {
+            return Err(Failure::Refused(ErrorKind::NoSpace, "no provider has room for another byte"));
+        }
         if self.uploader.failures() > state.pending.failures_seen
             && let Some(error) = state.pending.upload_failure()
         {

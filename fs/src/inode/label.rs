@@ -44,7 +44,9 @@ fn parse_time(text: &str) -> Option<Timestamp> {
         let local: DateTime = text.parse().ok()?;
         TimeZone::UTC.to_timestamp(local).ok()
     })?;
-    i64::try_from(instant.as_nanosecond()).ok().map(Timestamp)
+    // A time that no version can have is as good as the last or first that one can.
+    let nanoseconds = instant.as_nanosecond();
+    Some(Timestamp(i64::try_from(nanoseconds).unwrap_or(if nanoseconds > 0 { i64::MAX } else { i64::MIN })))
 }
 
 /// What follows the last dot of a file's name, dot included; empty for `.bashrc` and `README`.

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use std::collections::HashMap;
 use std::ops::Range;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use tokio::sync::Semaphore;
 use weft_common::checksum::Digest;
@@ -36,6 +36,8 @@ pub(crate) struct FakeVolume {
     pub(crate) queries: AtomicU64,
     /// Calls of `sync`.
     pub(crate) syncs: AtomicU64,
+    /// What `is_full` answers.
+    pub(crate) full: AtomicBool,
     /// What `losses` answers.
     pub(crate) losses: AtomicU64,
 }
@@ -54,6 +56,7 @@ impl FakeVolume {
             published: Mutex::default(),
             queries: AtomicU64::new(0),
             syncs: AtomicU64::new(0),
+            full: AtomicBool::new(false),
             losses: AtomicU64::new(0),
         })
     }
@@ -176,6 +179,10 @@ impl BlobStore for FakeVolume {
     async fn sync(&self) -> Result<(), ClientError> {
         self.syncs.fetch_add(1, Ordering::Relaxed);
         Ok(())
+    }
+
+    fn is_full(&self) -> bool {
+        self.full.load(Ordering::Relaxed)
     }
 
     fn losses(&self) -> u64 {

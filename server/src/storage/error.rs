@@ -23,7 +23,7 @@ pub enum StoreError {
         reserve: u64,
     },
     /// Stored bytes are not those that were put, or other bytes were put under the same key.
-    #[error("{what} in {file} at byte {offset}; another replica has the object, `weft fsck` repairs this one")]
+    #[error("{what} in {file} at byte {offset}; readers use another replica; look after this disk")]
     Damaged {
         /// What does not fit.
         what: String,

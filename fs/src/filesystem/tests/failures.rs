@@ -88,3 +88,15 @@ async fn a_loss_of_power_elsewhere_reaches_the_fsync_of_every_file_open_then() {
         assert_eq!(errno(mount.close(handle).await), libc::EIO, "a handle that lost data stays failed");
     }
 }
+
+#[tokio::test]
+async fn a_volume_that_is_known_to_be_full_accepts_nothing() {
+    let volume = FakeVolume::new();
+    let mount = TestMount::new(&volume);
+    mount.put("frame", b"good").await;
+    let handle = mount.open("frame", crate::testing::WRITE).await;
+    volume.full.store(true, std::sync::atomic::Ordering::Relaxed);
+    assert_eq!(errno(mount.write(handle, 0, b"bad").await), libc::ENOSPC);
+    mount.close(handle).await.unwrap();
+    assert_eq!(mount.get("frame").await, b"good");
+}

@@ -35,7 +35,7 @@ impl Life {
         if remembered.is_some() {
             tracing::warn!(folder = %disk.path().display(), incarnation = number,
                 "the machine was started anew since this store was last open; if it had lost power, objects of the last seconds \
-                 before may be missing: `weft fsck` finds out");
+                 before may be missing");
         }
         match replace(disk, DRAFT, NAME, format!("{number} {boot}\n").as_bytes()) {
             Ok(()) => {}

@@ -4,6 +4,7 @@ use crate::version::core::Effect;
 use crate::version::kv::{Kv, KvError};
 use crate::version::{blobs, sessions};
 use std::collections::BTreeMap;
+use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 use weft_common::id::{BlobId, BlobVersion, SessionId, VolumeId};
@@ -76,6 +77,12 @@ impl Soft {
             }
             _ => false,
         }
+    }
+
+    /// The manager itself heard nothing for so long (it was stopped, or its disk was): that is no silence of the clients'.
+    pub(super) fn forgive(&mut self, span: Duration) {
+        self.sessions.values_mut().for_each(|lease| lease.renewed += span);
+        self.tickets.values_mut().for_each(|given| *given += span);
     }
 
     /// Sessions whose lease is over; each is told once.

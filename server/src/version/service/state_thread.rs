@@ -17,7 +17,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use weft_common::clock::Clock;
 use weft_common::id::{BlobId, BlobVersion, RequestId, SessionId};
-use weft_common::limits::CHECKPOINT_BYTES_MAX;
+use weft_common::limits::{CHECKPOINT_BYTES_MAX, SESSION_LEASE};
 use weft_common::wire::{ErrorKind, Reply, SessionRequest, encode};
 
 /// What the state thread is asked to do.
@@ -143,7 +143,12 @@ impl State {
         if self.ticked.elapsed() < TICK {
             return Ok(());
         }
+        let idle = self.ticked.elapsed();
         self.ticked = Instant::now();
+        if idle > SESSION_LEASE / 4 {
+            tracing::warn!(seconds = idle.as_secs(), "this process stood still; sessions get that time back");
+            self.soft.forgive(idle);
+        }
         for session in self.soft.lapsed_sessions(self.ticked) {
             self.close(session);
         }

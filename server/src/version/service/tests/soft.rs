@@ -62,3 +62,15 @@ fn a_silent_session_is_closed_once_and_cannot_be_renewed_meanwhile() {
     soft.still_open(session);
     assert_eq!(soft.lapsed_sessions(over), []);
 }
+
+#[test]
+fn a_manager_that_stood_still_closes_nobody_for_its_own_silence() {
+    let mut cluster = Cluster::new(1);
+    let start = Instant::now();
+    let mut soft = Soft::new(cluster.machine.kv(), start).unwrap();
+    cluster.create("f");
+    cluster.effects.iter().for_each(|effect| soft.note(effect, start));
+    soft.forgive(SESSION_LEASE * 2);
+    assert_eq!(soft.lapsed_sessions(start + SESSION_LEASE * 2), []);
+    assert_eq!(soft.lapsed_sessions(start + SESSION_LEASE * 3).len(), 1, "the client's own silence counts");
+}
