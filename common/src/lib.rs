@@ -15,6 +15,7 @@ pub mod checksum;
 pub mod id;
 pub mod limits;
 pub mod name;
+pub mod retention;
 pub mod time;
 pub mod weave;
 pub mod wire;

@@ -158,6 +158,14 @@ pub const PROVIDER_FULL_BELOW: u64 = 16 * MIB;
 pub const HEARTBEAT: Duration = Duration::from_secs(2);
 /// How often a provider forces what it took in to its disk without being asked.
 pub const BACKGROUND_SYNC: Duration = Duration::from_secs(2);
+/// Ranges of versions that one request thins.
+pub const RANGES_PER_THINNING_MAX: usize = 4096;
+/// Rows of the namespace's past that one step of its clean-up looks at.
+pub const ROWS_PER_PURGE: usize = 4096;
+/// Collections that the version manager offers at once.
+pub const COLLECTIONS_OFFERED_MAX: usize = 64;
+/// Things of the past that a session can hold one by one; a session that uses more holds everything.
+pub const HOLDS_MAX: usize = 16_384;
 /// How often a client asks those that took something from it whether it is on stable storage.
 pub const CLIENT_SYNC: Duration = Duration::from_secs(5);
 /// Deadline of one RPC unless the caller sets another.

@@ -181,7 +181,9 @@ pub fn mount(volume: Arc<dyn VolumeClient>, options: &MountOptions, runtime: &Ha
         control: options.control.clone(),
         host: options.host.clone(),
     };
-    let filesystem = Arc::new(Filesystem::new(volume, settings, runtime));
+    let filesystem = Arc::new(Filesystem::new(Arc::clone(&volume), settings, runtime));
+    let user = Arc::downgrade(&filesystem);
+    volume.report_holds(Arc::new(move || user.upgrade().map_or_else(Vec::new, |filesystem| filesystem.holds())));
     let config = SessionConfig {
         source: checks::source_option(&options.source),
         allow_other: options.allow_other,

@@ -1,5 +1,6 @@
 //! What a volume offers. Both traits are object-safe, so that the mount can be tested against a volume in memory.
 
+use super::HoldSource;
 use crate::id::{BlobId, BlobVersion, InodeNumber, VolumeVersion};
 use crate::limits::EXTENSION_BYTES_MAX;
 use crate::rpc::RpcError;
@@ -151,6 +152,9 @@ pub trait BlobStore: Send + Sync + std::fmt::Debug {
     /// # Errors
     /// [`ClientError`]; then nothing is promised of what was written since the last success.
     async fn sync(&self) -> Result<(), ClientError>;
+
+    /// Has `source` asked, at every renewal of the session, what is in use of the past: it is not collected meanwhile.
+    fn report_holds(&self, _source: HoldSource) {}
 
     /// How often a provider was found to have lost power before what this client had stored on it was synced. Of what was
     /// published and not synced before the number rose, nothing is promised.

@@ -23,6 +23,7 @@ mod compaction;
 mod files;
 mod flights;
 mod health;
+mod holds;
 mod link;
 mod map;
 mod node_writer;
@@ -44,6 +45,7 @@ mod watch;
 
 pub use api::*;
 pub use cluster::Cluster;
+pub use holds::{Held, Hold, HoldSource};
 pub use options::ClientOptions;
 pub use volume::Volume;
 pub use watch::{Watch, WatchEvent};

@@ -6,6 +6,7 @@
 //!
 //! A session that lapsed (the host slept, the network was away) is replaced by a new one with a new line of sequences.
 
+use super::holds::HoldBook;
 use super::link::Link;
 use super::retry::Context;
 use super::{ClientError, lock};
@@ -81,6 +82,8 @@ pub(crate) struct Sessions {
     link: Arc<Link>,
     host: String,
     purpose: String,
+    /// What is in use of the past.
+    pub(crate) holds: Arc<HoldBook>,
     current: Mutex<Option<Arc<Session>>>,
     /// Held while a session is opened, so that only one is.
     opening: tokio::sync::Mutex<()>,
@@ -88,7 +91,7 @@ pub(crate) struct Sessions {
 
 impl Sessions {
     pub(crate) fn new(link: Arc<Link>, host: String, purpose: String) -> Self {
-        Self { link, host, purpose, current: Mutex::new(None), opening: tokio::sync::Mutex::new(()) }
+        Self { link, host, purpose, holds: Arc::default(), current: Mutex::new(None), opening: tokio::sync::Mutex::new(()) }
     }
 
     fn known(&self) -> Option<Arc<Session>> {
@@ -132,7 +135,11 @@ impl Sessions {
             tokio::time::sleep(pause).await;
             let Some(session) = self.known() else { continue };
             let context = self.link.context_for(pause);
-            match self.link.manager(context, Request::Session(SessionRequest::Renew(session.id))).await {
+            match self
+                .link
+                .manager(context, Request::Session(SessionRequest::Renew { session: session.id, holds: self.holds.list() }))
+                .await
+            {
                 Ok(_) => {}
                 Err(failure) if failure.is_session_expired() || is_unknown(&failure.error) => {
                     self.forget(session.id);

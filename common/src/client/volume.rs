@@ -2,6 +2,7 @@
 
 use super::cluster::Cluster;
 use super::compaction::Compactor;
+use super::holds::{Held, Hold, HoldSource};
 use super::retry::Context;
 use super::{BlobStore, ClientError, Namespace, PublishRequest, Published};
 use crate::id::{InodeNumber, SessionId};
@@ -44,6 +45,12 @@ impl Volume {
     #[must_use]
     pub fn cluster(&self) -> &Arc<Cluster> {
         &self.cluster
+    }
+
+    /// Says with every renewal of the session that `what` is used, until the hold is dropped: it is not collected meanwhile.
+    #[must_use]
+    pub fn hold(&self, what: Held) -> Hold {
+        self.cluster.sessions.holds.hold(what)
     }
 
     pub(crate) fn publish_lock(&self, inode: InodeNumber) -> &RwLock<()> {
@@ -196,6 +203,10 @@ impl BlobStore for Volume {
     #[tracing::instrument(level = "debug", skip_all, fields(request, volume = self.info.name))]
     async fn sync(&self) -> Result<(), ClientError> {
         self.cluster.unsynced.sync(self.cluster.context()).await
+    }
+
+    fn report_holds(&self, source: HoldSource) {
+        self.cluster.sessions.holds.ask(source);
     }
 
     fn losses(&self) -> u64 {

@@ -7,6 +7,7 @@
 mod blob;
 mod codec;
 mod error;
+mod history;
 mod namespace;
 mod placement;
 mod session;
@@ -16,6 +17,7 @@ mod volume;
 pub use blob::*;
 pub use codec::{CodecError, decode, encode};
 pub use error::{ErrorKind, ServiceError};
+pub use history::*;
 pub use namespace::*;
 pub use placement::*;
 pub use session::*;
@@ -46,6 +48,8 @@ pub enum Request {
     Metadata(MetadataRequest),
     /// Data provider.
     Data(DataRequest),
+    /// Version manager: how much history is kept, and its collection.
+    History(HistoryRequest),
 }
 
 impl Request {
@@ -61,6 +65,7 @@ impl Request {
             Self::Placement(_) => "placement",
             Self::Metadata(_) => "metadata",
             Self::Data(_) => "data",
+            Self::History(_) => "history",
         }
     }
 
@@ -68,7 +73,13 @@ impl Request {
     #[must_use]
     pub fn priority(&self) -> i32 {
         match self {
-            Self::Volume(_) | Self::Session(_) | Self::Query(_) | Self::Change(_) | Self::Blob(_) | Self::Placement(_) => 2,
+            Self::Volume(_)
+            | Self::Session(_)
+            | Self::Query(_)
+            | Self::Change(_)
+            | Self::Blob(_)
+            | Self::Placement(_)
+            | Self::History(_) => 2,
             Self::Metadata(_) => 1,
             Self::Data(_) => 0,
         }
@@ -94,6 +105,8 @@ pub enum Reply {
     Metadata(MetadataReply),
     /// To [`Request::Data`].
     Data(DataReply),
+    /// To [`Request::History`].
+    History(HistoryReply),
 }
 
 #[cfg(test)]

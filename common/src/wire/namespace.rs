@@ -130,6 +130,8 @@ pub enum Query {
     Latest,
     /// The newest version not after a time. Answer: `Version`.
     VersionAt(Timestamp),
+    /// That version, if it is kept. Answer: `Version`.
+    Version(VolumeVersion),
     /// The version with a tag. Answer: `Version`.
     VersionTagged(String),
     /// All tags, by name. Answer: `Tags`.
@@ -182,6 +184,7 @@ impl Query {
             Self::Statistics => "statistics",
             Self::Latest => "latest",
             Self::VersionAt(_) => "version_at",
+            Self::Version(_) => "version",
             Self::VersionTagged(_) => "version_tagged",
             Self::Tags => "tags",
             Self::VersionsOf { .. } => "versions_of",

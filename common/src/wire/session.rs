@@ -1,6 +1,7 @@
 //! Sessions: how the version manager knows a client, and how a repeated request is recognised.
 
 use crate::id::SessionId;
+use crate::wire::Holds;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -36,8 +37,13 @@ pub enum SessionRequest {
         /// What it is: `mount /mnt/show`, `weft restore`.
         purpose: String,
     },
-    /// Still here.
-    Renew(SessionId),
+    /// Still here. Answer: `Done`.
+    Renew {
+        /// The session.
+        session: SessionId,
+        /// What it uses of the past, all of it.
+        holds: Holds,
+    },
     /// Done: everything the session holds goes now.
     Close(SessionId),
     /// The sessions that are open, for `weft status`.

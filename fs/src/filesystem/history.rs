@@ -6,7 +6,8 @@ use weft_common::name::FileName;
 use weft_common::time::Timestamp;
 use weft_common::wire::{At, FileKind, HistoryState, NamespaceAnswer, Query, Tag};
 
-use super::{Entry, FOREVER, Failure, Filesystem, not_found, unexpected};
+use super::holds::LABEL_LIFETIME;
+use super::{Entry, Failure, Filesystem, not_found, unexpected};
 use crate::inode::{Key, Label, Node, Old, parse_state_name};
 
 /// How far clocks of this host and the version manager may differ. A time further back means the same version for ever.
@@ -16,6 +17,7 @@ impl Filesystem {
     /// `D/.versions/LABEL`.
     pub(super) async fn version_entry(&self, directory: InodeNumber, name: &FileName) -> Result<Entry, Failure> {
         let (at, lifetime) = self.resolve(name).await?;
+        self.holds.use_version(at);
         let attributes = self.attributes_at(At::Version(at), directory).await?;
         let key = Key::Entry(directory, name.as_bytes().to_vec(), at);
         Ok(self.interned(key, Old { at, attributes, entry: None }, lifetime))
@@ -25,13 +27,13 @@ impl Filesystem {
     async fn resolve(&self, name: &FileName) -> Result<(VolumeVersion, Duration), Failure> {
         match Label::parse(name.as_bytes()).ok_or_else(not_found)? {
             Label::Number(version) => {
-                let latest = self.version(Query::Latest).await?;
-                if version <= latest { Ok((version, FOREVER)) } else { Err(not_found()) }
+                // What is kept can be thinned: the kernel asks again, so that it is known what is in use.
+                Ok((self.version(Query::Version(version)).await?, LABEL_LIFETIME))
             }
             Label::Time(time) => {
                 let time = time.through_second();
                 let is_past = time.after(CLOCK_SKEW_MAX) < Timestamp::from(SystemTime::now());
-                let lifetime = if is_past { FOREVER } else { Duration::ZERO };
+                let lifetime = if is_past { LABEL_LIFETIME } else { Duration::ZERO };
                 Ok((self.version(Query::VersionAt(time)).await?, lifetime))
             }
             Label::Tag(tag) => Ok((self.version(Query::VersionTagged(tag)).await?, self.settings.entry_lifetime)),
@@ -68,7 +70,7 @@ impl Filesystem {
     /// The entry of one state of a file, counted as one look-up.
     pub(super) fn history_entry(&self, state: HistoryState) -> Entry {
         let key = Key::OldFile(state.attributes.inode, state.attributes.version);
-        self.interned(key, Old { at: state.from, attributes: state.attributes, entry: None }, FOREVER)
+        self.interned(key, Old { at: state.from, attributes: state.attributes, entry: None }, LABEL_LIFETIME)
     }
 
     /// States of one name, files only, and whether there are more behind them.

@@ -10,6 +10,7 @@ mod directory;
 mod durable;
 mod entry;
 mod history;
+mod holds;
 mod kernel;
 mod look_up;
 mod names;
@@ -47,6 +48,7 @@ use crate::write::Publisher;
 use crate::write::buffer::Budget;
 use crate::write::pending::Pending;
 use crate::write::upload::Uploader;
+use holds::Holds;
 use recent::Recent;
 
 /// What never changes is cached for this long.
@@ -97,6 +99,7 @@ pub(crate) struct Filesystem {
     kernel: Arc<Kernel>,
     recent: Recent,
     own: OwnVersions,
+    holds: Holds,
     /// The newest volume version whose changes the kernel was told of.
     seen: AtomicU64,
 }
@@ -122,6 +125,7 @@ impl Filesystem {
             kernel,
             recent: Recent::new(),
             own: OwnVersions::default(),
+            holds: Holds::default(),
             seen: AtomicU64::new(0),
         }
     }

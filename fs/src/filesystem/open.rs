@@ -49,6 +49,7 @@ impl Filesystem {
             }
             Node::Old(_) if mode.write || mode.truncate => Err(read_only()),
             Node::Old(old) => {
+                self.holds.use_version(old.at);
                 let tree = old.attributes.tree.ok_or_else(not_a_file)?;
                 let handle = self.handles.next();
                 self.handles.insert(handle, Open::Old(Arc::new(OldHandle { tree, sequence: Mutex::new(Sequence::default()) })));

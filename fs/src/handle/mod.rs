@@ -98,6 +98,11 @@ impl HandleTable {
         lock(&self.open).get(&id).cloned()
     }
 
+    /// All handles.
+    pub(crate) fn all(&self) -> Vec<Open> {
+        lock(&self.open).values().cloned().collect()
+    }
+
     /// The handle `id` if it is a live file's.
     pub(crate) fn live(&self, id: HandleId) -> Option<Arc<Handle>> {
         match lock(&self.open).get(&id) {

@@ -35,12 +35,15 @@ impl Roles {
 
     async fn hand_over(&self, peer: &Peer, call: Call) -> Result<Answer, ServiceError> {
         match call.request {
-            Request::Volume(_) | Request::Session(_) | Request::Query(_) | Request::Change(_) | Request::Blob(_) => {
-                match &self.manager {
-                    Some(manager) => manager.handle(peer, call).await,
-                    None => Err(absent("version manager")),
-                }
-            }
+            Request::Volume(_)
+            | Request::Session(_)
+            | Request::Query(_)
+            | Request::Change(_)
+            | Request::Blob(_)
+            | Request::History(_) => match &self.manager {
+                Some(manager) => manager.handle(peer, call).await,
+                None => Err(absent("version manager")),
+            },
             Request::Placement(_) => match &self.placement {
                 Some(placement) => placement.handle(peer, call).await,
                 None => Err(absent("provider manager")),
@@ -68,9 +71,12 @@ impl Handler for Roles {
 /// The role that answers a request, as logs and errors name it.
 fn role_of(request: &Request) -> String {
     match request {
-        Request::Volume(_) | Request::Session(_) | Request::Query(_) | Request::Change(_) | Request::Blob(_) => {
-            Role::VersionManager.to_string()
-        }
+        Request::Volume(_)
+        | Request::Session(_)
+        | Request::Query(_)
+        | Request::Change(_)
+        | Request::Blob(_)
+        | Request::History(_) => Role::VersionManager.to_string(),
         Request::Placement(_) => "provider-manager".to_owned(),
         Request::Metadata(_) => Role::Metadata.to_string(),
         Request::Data(_) => Role::Data.to_string(),

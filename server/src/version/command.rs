@@ -1,10 +1,12 @@
 //! Commands: what the replicated log holds. Applying the same commands to the same state gives the same state and replies,
 //! on every machine and after every restart; so each carries the time at which it was proposed.
 
+use crate::version::namespace::Readers;
 use serde::{Deserialize, Serialize};
-use weft_common::id::{BlobId, BlobVersion};
+use weft_common::id::{BlobId, BlobVersion, VolumeId};
+use weft_common::retention::Retention;
 use weft_common::time::Timestamp;
-use weft_common::wire::{NamespaceChange, PlacementRequest, SessionRequest, TicketRequest, VolumeRequest};
+use weft_common::wire::{NamespaceChange, PlacementRequest, SessionRequest, TicketRequest, VersionRange, VolumeRequest};
 
 /// One entry of the replicated log.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -35,4 +37,12 @@ pub enum Action {
     },
     /// A provider joins. Heartbeats are not logged.
     Placement(PlacementRequest),
+    /// How much history a volume keeps.
+    SetPolicy(VolumeId, Retention),
+    /// Versions are not kept any more.
+    Thin(VolumeId, Vec<VersionRange>),
+    /// A step of collection, with what the leader knows of readers.
+    Collect(VolumeId, Box<Readers>),
+    /// All that went with a blob version is deleted.
+    Collected(BlobId, BlobVersion),
 }

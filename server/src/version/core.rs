@@ -11,14 +11,14 @@ use crate::version::failure::Failure;
 use crate::version::kv::{Kv, KvError};
 use crate::version::namespace::{self, VolumeTxn};
 use crate::version::sessions::{Admission, Remembered, admit};
-use crate::version::{blobs, sessions, table, volumes};
+use crate::version::{blobs, garbage, sessions, table, volumes};
 use serde::{Deserialize, Serialize};
 use weft_common::id::{BlobId, BlobVersion, SessionId, VolumeId, VolumeVersion};
 use weft_common::limits::SESSION_LEASE;
 use weft_common::time::Timestamp;
 use weft_common::wire::{
-    BlobReply, ChangeReply, ErrorKind, NamespaceChange, Reply, ServiceError, SessionReply, SessionRequest, VolumeReply,
-    VolumeRequest,
+    Author, BlobReply, ChangeReply, ErrorKind, HistoryReply, NamespaceChange, Reply, ServiceError, SessionReply, SessionRequest,
+    VolumeReply, VolumeRequest,
 };
 
 /// What a command did that somebody beside its proposer wants to know.
@@ -78,6 +78,7 @@ struct Meta {
 pub struct StateMachine<K> {
     kv: K,
     meta: Meta,
+    epoch: u64,
 }
 
 impl<K: Kv> StateMachine<K> {
@@ -88,7 +89,8 @@ impl<K: Kv> StateMachine<K> {
     pub fn open(kv: K) -> Result<Self, KvError> {
         let new = Meta { time: Timestamp(i64::MIN), next_volume: 1, next_session: 1, open_sessions: 0 };
         let meta = table::get(&kv, &table::meta())?.unwrap_or(new);
-        Ok(Self { kv, meta })
+        let epoch = garbage::epoch(&kv)?;
+        Ok(Self { kv, meta, epoch })
     }
 
     /// The table, for reads.
@@ -102,12 +104,20 @@ impl<K: Kv> StateMachine<K> {
         &mut self.kv
     }
 
+    /// How many commands it carried out in its life.
+    #[must_use]
+    pub fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
     /// Carries out a command.
     ///
     /// # Errors
     /// [`KvError`] is fatal: the state is not to be used any more.
     pub fn apply(&mut self, command: &Command) -> Result<Outcome, KvError> {
         self.meta.time = self.meta.time.max(command.time);
+        self.epoch += 1;
+        table::put(&mut self.kv, &table::epoch(), &self.epoch)?;
         let mut effects = Vec::new();
         let reply = Failure::split(self.act(&command.action, &mut effects))?;
         table::put(&mut self.kv, &table::meta(), &self.meta)?;
@@ -130,6 +140,35 @@ impl<K: Kv> StateMachine<K> {
                 reply.map(Reply::Blob)
             }
             Action::Placement(request) => placement::core::apply(&mut self.kv, now, request).map(Reply::Placement),
+            Action::SetPolicy(..) | Action::Thin(..) | Action::Collect(..) | Action::Collected(..) => {
+                self.history(action).map(Reply::History)
+            }
+        }
+    }
+
+    fn history(&mut self, action: &Action) -> Result<HistoryReply, Failure> {
+        match action {
+            Action::SetPolicy(volume, policy) => {
+                volumes::settings(&self.kv, *volume)?;
+                namespace::set_policy(&mut self.kv, *volume, policy)?;
+                Ok(HistoryReply::Policy(*policy))
+            }
+            Action::Thin(volume, ranges) => {
+                volumes::settings(&self.kv, *volume)?;
+                let author = Author::default();
+                let mut txn = VolumeTxn::open(&mut self.kv, *volume, self.meta.time, &author)?;
+                Ok(HistoryReply::Thinned { versions: namespace::thin(&mut txn, ranges)? })
+            }
+            Action::Collect(volume, readers) => {
+                let (jobs, more) = garbage::step(&mut self.kv, *volume, readers)?;
+                volumes::forget_if_empty(&mut self.kv, *volume)?;
+                Ok(HistoryReply::Work { jobs, more })
+            }
+            Action::Collected(blob, version) => {
+                garbage::collected(&mut self.kv, *blob, *version)?;
+                Ok(HistoryReply::Done)
+            }
+            _ => Err(Failure::refuse(ErrorKind::Internal, "no action of the history")),
         }
     }
 
@@ -172,7 +211,7 @@ impl<K: Kv> StateMachine<K> {
                 }
                 Ok(SessionReply::Done)
             }
-            SessionRequest::Renew(_) => Err(Failure::refuse(ErrorKind::InvalidArgument, "renewals are not logged")),
+            SessionRequest::Renew { .. } => Err(Failure::refuse(ErrorKind::InvalidArgument, "renewals are not logged")),
             SessionRequest::List => Ok(SessionReply::Sessions(sessions::list(&self.kv)?)),
         }
     }

@@ -12,6 +12,7 @@ pub mod store;
 
 mod blobs;
 pub mod failure;
+mod garbage;
 mod service;
 mod sessions;
 pub mod table;

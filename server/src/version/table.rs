@@ -20,6 +20,11 @@ const BLOBS: u8 = 0x85;
 const ENTRIES: u8 = 0x86;
 const TICKETS: u8 = 0x87;
 const PUBLISHED: u8 = 0x88;
+const MARKED: u8 = 0x89;
+const PINS: u8 = 0x8A;
+const ORIGINS: u8 = 0x8B;
+const EPOCH: u8 = 0x8C;
+const REMOVED_VOLUMES: u8 = 0x8D;
 
 /// The counters and the clock.
 pub fn meta() -> Vec<u8> {
@@ -29,6 +34,27 @@ pub fn meta() -> Vec<u8> {
 /// A volume's record.
 pub fn volume(id: VolumeId) -> Vec<u8> {
     [&[VOLUMES][..], &id.0.to_be_bytes()].concat()
+}
+
+/// A volume that was removed and is not collected yet.
+pub fn removed_volume(id: VolumeId) -> Vec<u8> {
+    [&[REMOVED_VOLUMES][..], &id.0.to_be_bytes()].concat()
+}
+
+/// The records of volumes, and those of removed ones: `from..to` each.
+pub fn all_volumes() -> [(Vec<u8>, Vec<u8>); 2] {
+    [VOLUMES, REMOVED_VOLUMES].map(|table| (vec![table], vec![table + 1]))
+}
+
+/// All blobs of a volume: `from..to`.
+pub fn blobs_of(id: VolumeId) -> (Vec<u8>, Vec<u8>) {
+    let from = [&[BLOBS][..], &id.0.to_be_bytes()].concat();
+    (from.clone(), successor(from))
+}
+
+/// The number of a key that [`blob`] made.
+pub fn parse_blob(key: &[u8]) -> Option<u64> {
+    key.last_chunk().map(|bytes| u64::from_be_bytes(*bytes))
 }
 
 /// The id of the volume of that name.
@@ -86,6 +112,61 @@ pub fn published(id: BlobId, version: BlobVersion) -> Vec<u8> {
     of_version(PUBLISHED, id, version)
 }
 
+/// All published versions of a blob: `from..to`.
+pub fn published_of(id: BlobId) -> (Vec<u8>, Vec<u8>) {
+    let from = of_blob(PUBLISHED, id);
+    (from.clone(), successor(from))
+}
+
+/// The version of a key that [`published`] made.
+pub fn parse_published(key: &[u8]) -> Option<BlobVersion> {
+    key.last_chunk().map(|bytes| BlobVersion(u64::from_be_bytes(*bytes)))
+}
+
+/// How many commands were begun.
+pub fn epoch() -> Vec<u8> {
+    vec![EPOCH]
+}
+
+/// A blob of which something may have to go.
+pub fn marked(id: BlobId) -> Vec<u8> {
+    of_blob(MARKED, id)
+}
+
+/// All marked blobs of a volume: `from..to`.
+pub fn marked_of_volume(id: VolumeId) -> (Vec<u8>, Vec<u8>) {
+    let from = [&[MARKED][..], &id.0.to_be_bytes()].concat();
+    (from.clone(), successor(from))
+}
+
+/// The blob of a key that [`marked`] made.
+pub fn parse_marked(key: &[u8]) -> Option<BlobId> {
+    let (volume, rest) = key.strip_prefix(&[MARKED])?.split_first_chunk()?;
+    let number = rest.first_chunk()?;
+    Some(BlobId { volume: VolumeId(u32::from_be_bytes(*volume)), number: u64::from_be_bytes(*number) })
+}
+
+/// The hold of a clone on the version that it begins with.
+pub fn pin(origin: BlobId, version: BlobVersion, clone: BlobId) -> Vec<u8> {
+    [&of_version(PINS, origin, version)[..], &clone.number.to_be_bytes()].concat()
+}
+
+/// All holds of clones on a blob: `from..to`.
+pub fn pins_of(origin: BlobId) -> (Vec<u8>, Vec<u8>) {
+    let from = of_blob(PINS, origin);
+    (from.clone(), successor(from))
+}
+
+/// The version of a key that [`pin`] made.
+pub fn parse_pin(key: &[u8]) -> Option<BlobVersion> {
+    key.get(13..21)?.first_chunk().map(|bytes| BlobVersion(u64::from_be_bytes(*bytes)))
+}
+
+/// Where a clone began.
+pub fn origin(clone: BlobId) -> Vec<u8> {
+    of_blob(ORIGINS, clone)
+}
+
 /// Blob and version of a key that [`ticket`] made; `None` for any other.
 pub fn parse_ticket(key: &[u8]) -> Option<(BlobId, BlobVersion)> {
     let (volume, rest) = key.strip_prefix(&[TICKETS])?.split_first_chunk()?;
@@ -97,7 +178,7 @@ pub fn parse_ticket(key: &[u8]) -> Option<(BlobId, BlobVersion)> {
 
 /// Every range of keys that belongs to the blobs of a volume.
 pub fn blobs_of_volume(id: VolumeId) -> impl Iterator<Item = (Vec<u8>, Vec<u8>)> {
-    [BLOBS, ENTRIES, TICKETS, PUBLISHED].into_iter().map(move |table| {
+    [BLOBS, ENTRIES, TICKETS, PUBLISHED, MARKED, PINS, ORIGINS].into_iter().map(move |table| {
         let from = [&[table][..], &id.0.to_be_bytes()].concat();
         (from.clone(), successor(from))
     })

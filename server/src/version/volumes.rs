@@ -1,8 +1,8 @@
 //! Volumes: names, settings, and what of them has to go when one is removed.
 
 use crate::version::failure::Failure;
-use crate::version::kv::Kv;
-use crate::version::{namespace, table};
+use crate::version::kv::{Kv, KvError, Order};
+use crate::version::{blobs, namespace, table};
 use weft_common::id::VolumeId;
 use weft_common::limits::{COPIES_MAX, VOLUMES_MAX};
 use weft_common::time::Timestamp;
@@ -107,7 +107,7 @@ pub(crate) fn set(kv: &mut dyn Kv, name: &str, settings: VolumeSettings) -> Resu
     Ok(info)
 }
 
-/// Removes a volume, its namespace and its blobs' logs.
+/// Removes a volume and its namespace. Its blobs are collected one by one; when the last is gone, nothing is left of it.
 ///
 /// # Errors
 /// `NotFound`.
@@ -115,11 +115,50 @@ pub(crate) fn remove(kv: &mut dyn Kv, name: &str) -> Result<VolumeId, Failure> {
     let id = by_name(kv, name)?.id;
     kv.delete(&table::volume_name(name))?;
     kv.delete(&table::volume(id))?;
-    for (from, to) in table::blobs_of_volume(id) {
-        table::clear(kv, &from, &to)?;
-    }
+    table::put(kv, &table::removed_volume(id), &())?;
+    blobs::abandon(kv, id)?;
     namespace::remove_volume(kv, id)?;
+    forget_if_empty(kv, id)?;
     Ok(id)
+}
+
+/// Forgets a removed volume of which nothing is left to be collected.
+///
+/// # Errors
+/// [`KvError`] is fatal.
+pub(crate) fn forget_if_empty(kv: &mut dyn Kv, id: VolumeId) -> Result<(), KvError> {
+    if kv.get(&table::removed_volume(id))?.is_none() {
+        return Ok(());
+    }
+    let (from, to) = table::marked_of_volume(id);
+    let mut is_empty = true;
+    kv.scan(&from, &to, Order::Ascending, &mut |_, _| {
+        is_empty = false;
+        false
+    })?;
+    if is_empty {
+        for (from, to) in table::blobs_of_volume(id) {
+            table::clear(kv, &from, &to)?;
+        }
+        namespace::remove_volume(kv, id)?;
+        kv.delete(&table::removed_volume(id))?;
+    }
+    Ok(())
+}
+
+/// Every volume, also those that were removed and are not collected yet.
+///
+/// # Errors
+/// [`KvError`] is fatal.
+pub(crate) fn all(kv: &dyn Kv) -> Result<Vec<VolumeId>, KvError> {
+    let mut found = Vec::new();
+    for (from, to) in table::all_volumes() {
+        kv.scan(&from, &to, Order::Ascending, &mut |key, _| {
+            found.extend(key.get(1..5).and_then(|id| id.first_chunk()).map(|id| VolumeId(u32::from_be_bytes(*id))));
+            true
+        })?;
+    }
+    Ok(found)
 }
 
 fn check_name(name: &str) -> Result<(), Failure> {

@@ -6,6 +6,7 @@ use crate::id::{
     VolumeVersion,
 };
 use crate::name::FileName;
+use crate::retention::Retention;
 use crate::time::Timestamp;
 use crate::weave::{ByteRange, DataExtent, Geometry, LogEntry, NodeRef, Operation, PageObject, Tree, Update};
 use crate::wire::*;
@@ -94,7 +95,8 @@ fn cluster_map() -> ClusterMap {
 
 /// Requests.
 pub(super) fn requests() -> Vec<Request> {
-    let sets = [volume_requests(), session_requests(), queries(), changes(), blob_requests(), provider_requests()];
+    let sets =
+        [volume_requests(), session_requests(), queries(), changes(), blob_requests(), provider_requests(), history_requests()];
     sets.into_iter().flatten().collect()
 }
 
@@ -113,7 +115,15 @@ fn volume_requests() -> Vec<Request> {
 fn session_requests() -> Vec<Request> {
     let requests = [
         SessionRequest::Open { host: "desk".into(), purpose: "mount".into() },
-        SessionRequest::Renew(SessionId(6)),
+        SessionRequest::Renew {
+            session: SessionId(6),
+            holds: Holds {
+                everything: false,
+                versions: vec![(VolumeId(2), VolumeVersion(3))],
+                contents: vec![(BLOB, BlobVersion(4))],
+                inodes: vec![(VolumeId(2), InodeNumber(12))],
+            },
+        },
         SessionRequest::Close(SessionId(6)),
         SessionRequest::List,
     ];
@@ -134,6 +144,7 @@ fn queries() -> Vec<Request> {
         Query::Statistics,
         Query::Latest,
         Query::VersionAt(Timestamp(-1)),
+        Query::Version(VolumeVersion(4)),
         Query::VersionTagged("first".into()),
         Query::Tags,
         Query::VersionsOf { directory: ROOT, after, limit },
@@ -213,9 +224,44 @@ fn provider_requests() -> Vec<Request> {
     requests.chain(data.into_iter().map(Request::Data)).collect()
 }
 
+fn policy() -> Retention {
+    Retention { keep_all: Some(Duration::from_secs(60)), hourly: 1, daily: 2, weekly: 3, monthly: 4 }
+}
+
+fn history_requests() -> Vec<Request> {
+    let volume = VolumeId(2);
+    let range = VersionRange { first: VolumeVersion(3), last: VolumeVersion(4) };
+    let requests = [
+        HistoryRequest::Policy(volume),
+        HistoryRequest::SetPolicy { volume, policy: policy() },
+        HistoryRequest::Kept { volume, after: VolumeVersion(3), limit: 10 },
+        HistoryRequest::Thin { volume, ranges: vec![range] },
+        HistoryRequest::Work { volume },
+        HistoryRequest::Collected { blob: BLOB, version: BlobVersion(4) },
+        HistoryRequest::Garbage(volume),
+        HistoryRequest::Volumes,
+    ];
+    requests.map(Request::History).into()
+}
+
+fn history_replies() -> Vec<Reply> {
+    let job = CollectionJob { dropped: tree(), older: BlobVersion(3), newer: Some(tree()) };
+    let statistics = GarbageStatistics { thinned_versions: 1, blobs: 2, nameless_files: 3, is_purging: true };
+    let replies = [
+        HistoryReply::Done,
+        HistoryReply::Policy(policy()),
+        HistoryReply::Kept { versions: vec![(VolumeVersion(3), Timestamp(4))], more: true },
+        HistoryReply::Thinned { versions: 5 },
+        HistoryReply::Work { jobs: vec![job], more: false },
+        HistoryReply::Garbage(statistics),
+        HistoryReply::Volumes(vec![VolumeId(2)]),
+    ];
+    replies.map(Reply::History).into()
+}
+
 /// Replies.
 pub(super) fn replies() -> Vec<Reply> {
-    [manager_replies(), namespace_replies(), provider_replies()].into_iter().flatten().collect()
+    [manager_replies(), namespace_replies(), provider_replies(), history_replies()].into_iter().flatten().collect()
 }
 
 fn manager_replies() -> Vec<Reply> {

@@ -4,7 +4,7 @@ use weft_common::client::Namespace;
 use weft_common::id::VolumeVersion;
 use weft_common::wire::{Author, Change, FileKind, NewInode};
 
-use crate::filesystem::{AttributeRequest, FOREVER};
+use crate::filesystem::AttributeRequest;
 use crate::inode::NodeId;
 use crate::testing::{FakeVolume, READ, ROOT_USER, TRUNCATE, TestMount, errno};
 
@@ -43,7 +43,7 @@ async fn times_and_tags_are_versions_too() {
     assert_eq!(errno(mount.find(".versions/@2023-11-14").await), libc::ENOENT);
     assert!(mount.names(mount.find(".versions").await.unwrap().node).await.contains(&"final".to_owned()));
     let fixed = mount.find(".versions/@2023-11-14T22:13:22Z").await.unwrap();
-    assert_eq!(fixed.entry_lifetime, FOREVER);
+    assert_eq!(fixed.entry_lifetime, std::time::Duration::from_secs(10), "what is not kept any more is noticed");
     let moving = mount.find(".versions/@2200-01-01").await.unwrap();
     assert!(moving.entry_lifetime.is_zero(), "the newest version not after a future time will be another one");
 }

@@ -5,7 +5,7 @@ use crate::version::core::Effect;
 use crate::version::failure::Failure;
 use crate::version::kv::{Kv, KvError};
 use crate::version::namespace::{self, NamespaceError, VolumeTxn};
-use crate::version::table;
+use crate::version::{table, volumes};
 use weft_common::id::{BlobId, BlobVersion, VolumeVersion};
 use weft_common::time::Timestamp;
 use weft_common::weave::{LogEntry, Tree, tree_of};
@@ -21,6 +21,7 @@ pub(crate) fn commit(
     (blob, version): (BlobId, BlobVersion),
     effects: &mut Vec<Effect>,
 ) -> Result<BlobReply, Failure> {
+    volumes::settings(kv, blob.volume)?;
     let mut record = blob_record(kv, blob)?;
     if version.0 == 0 || version > record.assigned {
         return Err(Failure::refuse(ErrorKind::NotFound, format!("{blob} has no {version}; {} is the newest", record.assigned)));

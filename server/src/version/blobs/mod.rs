@@ -18,5 +18,5 @@ mod record;
 mod ticket;
 
 pub(crate) use commit::{commit, published_reply};
-pub(crate) use record::{tree, waiting};
+pub(crate) use record::{BlobRecord, abandon, published_versions, tree, tree_at, waiting};
 pub(crate) use ticket::{rebuild, ticket};

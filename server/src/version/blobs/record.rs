@@ -2,9 +2,10 @@
 
 use crate::version::failure::Failure;
 use crate::version::kv::{Kv, KvError, Order};
-use crate::version::table;
+use crate::version::{garbage, table};
 use serde::{Deserialize, Serialize};
-use weft_common::id::{BlobId, BlobVersion, InodeNumber, VolumeVersion};
+use std::collections::BTreeSet;
+use weft_common::id::{BlobId, BlobVersion, InodeNumber, VolumeId, VolumeVersion};
 use weft_common::time::Timestamp;
 use weft_common::weave::{LogEntry, Tree, tree_of};
 use weft_common::wire::{Author, ErrorKind};
@@ -12,6 +13,8 @@ use weft_common::wire::{Author, ErrorKind};
 /// A blob.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct BlobRecord {
+    /// The file whose content it is or was.
+    pub(crate) inode: InodeNumber,
     /// Version 0.
     pub(crate) origin: Tree,
     /// The newest published version.
@@ -26,8 +29,8 @@ pub(crate) struct BlobRecord {
 
 impl BlobRecord {
     /// A blob that had no ticket yet.
-    pub(crate) fn new(tree: Tree) -> Self {
-        Self { origin: tree, published: tree, assigned: tree.version, size: tree.size, in_flight_bytes: 0 }
+    pub(crate) fn new(inode: InodeNumber, tree: Tree) -> Self {
+        Self { inode, origin: tree, published: tree, assigned: tree.version, size: tree.size, in_flight_bytes: 0 }
     }
 
     /// Versions that are assigned and not published.
@@ -82,12 +85,21 @@ pub(crate) fn log_entry(kv: &dyn Kv, blob: BlobId, version: BlobVersion) -> Resu
 
 /// The log entries of `after < version < before`, ascending.
 pub(crate) fn log_entries(kv: &dyn Kv, blob: BlobId, after: BlobVersion, before: BlobVersion) -> Result<Vec<LogEntry>, KvError> {
+    let missing = || KvError(format!("log entries of {blob} between {after} and {before} are missing"));
+    log_entries_if_there(kv, blob, after, before)?.ok_or_else(missing)
+}
+
+/// As [`log_entries`]; `None` if some are collected.
+pub(crate) fn log_entries_if_there(
+    kv: &dyn Kv,
+    blob: BlobId,
+    after: BlobVersion,
+    before: BlobVersion,
+) -> Result<Option<Vec<LogEntry>>, KvError> {
     let (from, to) = (table::entry(blob, BlobVersion(after.0 + 1)), table::entry(blob, before));
     let entries: Vec<_> = table::collect(kv, &from, &to)?.into_iter().map(|(_, entry)| entry).collect();
-    if entries.len() as u64 == before.0.saturating_sub(after.0 + 1) {
-        return Ok(entries);
-    }
-    Err(KvError(format!("log entries of {blob} between {after} and {before} are missing")))
+    let is_whole = entries.len() as u64 == before.0.saturating_sub(after.0 + 1);
+    Ok(is_whole.then_some(entries))
 }
 
 /// A published version of a blob that has the given record.
@@ -99,6 +111,17 @@ pub(crate) fn tree_at(kv: &dyn Kv, blob: BlobId, record: &BlobRecord, version: B
         return Ok(record.origin);
     }
     Ok(tree_of(blob, record.origin.geometry, &log_entry(kv, blob, version)?))
+}
+
+/// The published versions whose nodes are there.
+pub(crate) fn published_versions(kv: &dyn Kv, blob: BlobId) -> Result<BTreeSet<BlobVersion>, KvError> {
+    let (from, to) = table::published_of(blob);
+    let mut found = BTreeSet::new();
+    kv.scan(&from, &to, Order::Ascending, &mut |key, _| {
+        found.extend(table::parse_published(key));
+        true
+    })?;
+    Ok(found)
 }
 
 /// A published version of a blob; `None` for the newest.
@@ -147,5 +170,22 @@ pub(crate) fn waiting(kv: &dyn Kv, visit: &mut dyn FnMut(Waiting) -> bool) -> Re
         return Err(error);
     }
     let _ = found.into_iter().rev().all(visit);
+    Ok(())
+}
+
+/// The volume goes: what is in flight is dropped, and every blob is left to be collected.
+pub(crate) fn abandon(kv: &mut dyn Kv, volume: VolumeId) -> Result<(), KvError> {
+    let (from, to) = table::blobs_of(volume);
+    for (key, mut record) in table::collect::<BlobRecord>(kv, &from, &to)? {
+        let Some(number) = table::parse_blob(&key) else { continue };
+        let blob = BlobId { volume, number };
+        for version in record.published.version.0 + 1..=record.assigned.0 {
+            kv.delete(&table::ticket(blob, BlobVersion(version)))?;
+            kv.delete(&table::entry(blob, BlobVersion(version)))?;
+        }
+        record.assigned = record.published.version;
+        table::put(kv, &key, &record)?;
+        garbage::mark(kv, blob, record.inode)?;
+    }
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! Tickets: an update gets its version, size and height, and its writer what it needs to weave.
 
-use super::record::{BlobRecord, TicketRecord, blob_record, log_entries, log_entry, tree_at};
+use super::record::{BlobRecord, TicketRecord, blob_record, log_entries, log_entries_if_there, log_entry, tree_at};
 use crate::version::core::Effect;
 use crate::version::failure::Failure;
 use crate::version::kv::{Kv, KvError};
@@ -34,7 +34,7 @@ pub(crate) fn ticket(
     let settings = volumes::settings(kv, request.volume)?;
     let tree = tree_of_file(kv, request)?;
     let blob = tree.blob;
-    let mut record = table::get(kv, &table::blob(blob))?.unwrap_or_else(|| BlobRecord::new(tree));
+    let mut record = table::get(kv, &table::blob(blob))?.unwrap_or_else(|| BlobRecord::new(request.inode, tree));
     let update = update_of(&request.operation);
     check_copies(request, update, settings)?;
     check_room(blob, &record)?;
@@ -82,6 +82,11 @@ pub(crate) fn rebuild(kv: &dyn Kv, blob: BlobId, version: BlobVersion) -> Result
 fn granted(kv: &dyn Kv, blob: BlobId, version: BlobVersion) -> Result<Ticket, Failure> {
     let record = blob_record(kv, blob)?;
     let base_version = record.published.version.min(BlobVersion(version.0 - 1));
+    let is_there = |version: BlobVersion| Ok::<_, KvError>(kv.get(&table::entry(blob, version))?.is_some());
+    let has_base = base_version == record.published.version || base_version == record.origin.version || is_there(base_version)?;
+    if !has_base || !is_there(version)? {
+        return Err(Failure::refuse(ErrorKind::Conflict, format!("{blob} {version} was published long ago, and is collected")));
+    }
     let base = tree_at(kv, blob, &record, base_version)?;
     let copies = volumes::settings(kv, blob.volume)?.copies;
     let in_flight = log_entries(kv, blob, base_version, version)?;
@@ -145,7 +150,10 @@ fn check_compaction(kv: &dyn Kv, blob: BlobId, record: &BlobRecord, operation: &
     if record.assigned.0 - read_at.0 > TICKETS_IN_FLIGHT_MAX as u64 {
         return Err(late("is too old to be checked"));
     }
-    let later = log_entries(kv, blob, *read_at, BlobVersion(record.assigned.0 + 1))?;
+    // Those of published versions may be collected; then so much has happened since that the compaction is late anyway.
+    let Some(later) = log_entries_if_there(kv, blob, *read_at, BlobVersion(record.assigned.0 + 1))? else {
+        return Err(late("is too old to be checked"));
+    };
     if weave::touches_since(&later, update, record.origin.geometry) {
         return Err(late("came too late, its pages were changed meanwhile"));
     }

@@ -6,9 +6,11 @@ use super::records::{Body, Dated, InodeRecord, Place, to_row};
 use super::txn::VolumeTxn;
 use super::view::{ENTRIES, INODES, View, XATTRS};
 use super::{NamespaceError, refuse};
+use crate::version::garbage;
 use crate::version::kv::KvError;
 use std::collections::{BTreeMap, BTreeSet};
 use weft_common::id::{BlobId, BlobVersion, InodeNumber, ROOT_INODE, VolumeVersion};
+use weft_common::weave::Tree;
 use weft_common::wire::{At, ChangeKind, ChangeRecord, ChangeReply, ErrorKind};
 
 /// An inode that the change touches.
@@ -41,6 +43,8 @@ pub(super) struct Edit<'t, 'a> {
     other_names: BTreeMap<(InodeNumber, Place), bool>,
     xattrs: BTreeMap<(InodeNumber, Vec<u8>), Option<Vec<u8>>>,
     touched: BTreeSet<InodeNumber>,
+    /// Clones, and the blob versions that they begin with.
+    clones: BTreeMap<BlobId, (BlobId, BlobVersion)>,
 }
 
 impl<'t, 'a> Edit<'t, 'a> {
@@ -52,6 +56,7 @@ impl<'t, 'a> Edit<'t, 'a> {
             other_names: BTreeMap::new(),
             xattrs: BTreeMap::new(),
             touched: BTreeSet::new(),
+            clones: BTreeMap::new(),
         }
     }
 
@@ -117,6 +122,16 @@ impl<'t, 'a> Edit<'t, 'a> {
     pub(super) fn fresh_blob(&mut self) -> BlobId {
         self.txn.counters.next_blob += 1;
         BlobId { volume: self.txn.volume, number: self.txn.counters.next_blob - 1 }
+    }
+
+    /// A new blob that begins with the content of `tree`. Call it behind all checks.
+    pub(super) fn clone_tree(&mut self, tree: &Tree) -> Tree {
+        let clone = self.fresh_blob();
+        if let Some(root) = tree.root {
+            // The root is in the tree of the version that wrote it, which may be another blob's: then `tree` is a clone itself.
+            self.clones.insert(clone, (BlobId { volume: clone.volume, number: root.blob }, root.version));
+        }
+        Tree { blob: clone, version: BlobVersion(0), ..*tree }
     }
 
     /// Gives `inode` the name `place`, which is free by now.
@@ -252,7 +267,7 @@ impl<'t, 'a> Edit<'t, 'a> {
                 None => XATTRS.remove(kv, volume, &key, n)?,
             }
         }
-        Ok(())
+        self.clones.iter().try_for_each(|(clone, origin)| garbage::pin(kv, *origin, *clone))
     }
 
     fn write_inodes(&mut self, n: VolumeVersion) -> Result<(), KvError> {
@@ -273,7 +288,7 @@ impl<'t, 'a> Edit<'t, 'a> {
             }
             let orphan = Key::new(ORPHANS, *volume).inode(*inode);
             match (was_live, is_live) {
-                (true, false) => kv.put(&orphan, &[])?,
+                (true, false) => kv.put(&orphan, &to_row(&garbage::epoch(&**kv)?)?)?,
                 (false, true) if staged.old.is_some() => kv.delete(&orphan)?,
                 _ => {}
             }

@@ -5,14 +5,14 @@ use super::keys::{self, CHANGES, DIRECTORY_CHANGES, Key, TAGS};
 use super::query::behind;
 use super::records::{Counters, Dated, InodeRecord, TagRecord, from_row};
 use super::view::{ENTRIES, INODES, View};
-use super::{NamespaceError, refuse};
+use super::{NamespaceError, refuse, thinning};
 use crate::version::kv::{KvError, Order};
 use weft_common::id::{InodeNumber, VolumeVersion};
 use weft_common::name::FileName;
 use weft_common::time::Timestamp;
 use weft_common::wire::{Author, ChangeRecord, ErrorKind, HistoryState, NamespaceAnswer, Tag};
 
-/// The newest version not after `time`: a binary search, since versions are in order of time.
+/// The newest kept version not after `time`: a binary search, since versions are in order of time.
 pub(super) fn version_at(view: &View<'_>, counters: &Counters, time: Timestamp) -> Result<NamespaceAnswer, NamespaceError> {
     if time < counters.created {
         return refuse(ErrorKind::NotFound, format!("{} did not exist then; it was made later", view.volume));
@@ -30,7 +30,7 @@ pub(super) fn version_at(view: &View<'_>, counters: &Counters, time: Timestamp) 
             }
         }
     }
-    Ok(NamespaceAnswer::Version(best))
+    Ok(NamespaceAnswer::Version(thinning::newest_kept(view.kv, view.volume, best)?))
 }
 
 /// The newest change of the versions `first..=last`.
@@ -65,7 +65,27 @@ pub(super) fn changes(view: &View<'_>, after: VolumeVersion, limit: usize) -> Re
     Ok(NamespaceAnswer::Changes { changes, more })
 }
 
-/// The changes behind `after` that show in one directory.
+/// The changes behind `after` that made kept versions.
+pub(super) fn kept_changes(view: &View<'_>, after: VolumeVersion, limit: usize) -> Result<NamespaceAnswer, NamespaceError> {
+    let mut changes = Vec::new();
+    thinning::kept_changes(view.kv, view.volume, after, &mut |change| {
+        changes.push(change);
+        changes.len() <= limit
+    })?;
+    let more = changes.len() > limit;
+    changes.truncate(limit);
+    Ok(NamespaceAnswer::Changes { changes, more })
+}
+
+/// The version `n`, if it is kept.
+pub(super) fn version(view: &View<'_>, counters: &Counters, n: VolumeVersion) -> Result<NamespaceAnswer, NamespaceError> {
+    if n <= counters.latest && thinning::is_kept(view.kv, view.volume, n)? {
+        return Ok(NamespaceAnswer::Version(n));
+    }
+    refuse(ErrorKind::NotFound, format!("{} has no version {n}, or does not keep it any more", view.volume))
+}
+
+/// The kept changes behind `after` that show in one directory.
 pub(super) fn changes_of(
     view: &View<'_>,
     directory: InodeNumber,
@@ -75,7 +95,11 @@ pub(super) fn changes_of(
     let all = Key::new(DIRECTORY_CHANGES, view.volume).inode(directory);
     let mut versions = Vec::new();
     try_scan(view.kv, &all.clone().version(behind(after)), &all.end(), &mut |key, _| {
-        versions.extend(keys::last_version(key));
+        if let Some(version) = keys::last_version(key)
+            && thinning::is_kept(view.kv, view.volume, version)?
+        {
+            versions.push(version);
+        }
         Ok(versions.len() <= limit)
     })?;
     let more = versions.len() > limit;

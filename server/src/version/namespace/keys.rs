@@ -15,6 +15,9 @@
 //! | `CHANGES` | N | `ChangeRecord` |
 //! | `DIRECTORY_CHANGES` | directory, N | index: N changed something in the directory (not kept for the root); no value |
 //! | `TAGS` | tag | `TagRecord` |
+//! | `THINNED` | last N of a range | `Thinned`: versions that are not kept any more |
+//! | `PURGE` | | `PurgeState`: how far the clean-up of past rows is |
+//! | `POLICY` | | `Retention` |
 
 use weft_common::id::{InodeNumber, VolumeId, VolumeVersion};
 
@@ -30,9 +33,12 @@ pub(super) const ORPHANS: u8 = 0x21;
 pub(super) const CHANGES: u8 = 0x30;
 pub(super) const DIRECTORY_CHANGES: u8 = 0x31;
 pub(super) const TAGS: u8 = 0x32;
+pub(super) const THINNED: u8 = 0x33;
+pub(super) const PURGE: u8 = 0x34;
+pub(super) const POLICY: u8 = 0x35;
 
 /// Every table of the namespace; those of the rest of the version manager begin at 0x80.
-pub(super) const TABLES: [u8; 12] = [
+pub(super) const TABLES: [u8; 15] = [
     COUNTERS,
     ENTRIES,
     ENTRIES_PAST,
@@ -45,6 +51,9 @@ pub(super) const TABLES: [u8; 12] = [
     CHANGES,
     DIRECTORY_CHANGES,
     TAGS,
+    THINNED,
+    PURGE,
+    POLICY,
 ];
 
 /// A key, or the beginning of several, built from left to right.

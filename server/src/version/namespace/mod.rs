@@ -25,12 +25,14 @@ mod query;
 mod records;
 #[cfg(test)]
 mod tests;
+mod thinning;
 mod txn;
 mod view;
 
 pub use change::apply;
-pub use publish::{orphans, publish_content, release_orphan, replace_tree};
+pub use publish::{orphans, publish_content, release_orphan, replace_tree, versions_shown};
 pub use query::query;
+pub use thinning::{Readers, kept, policy, purge, set_policy, thin, waiting, wants_purge};
 pub use txn::VolumeTxn;
 
 use super::kv::{Kv, KvError, Order};

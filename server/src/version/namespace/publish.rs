@@ -3,11 +3,13 @@
 use super::edit::Edit;
 use super::intervals::try_scan;
 use super::keys::{self, Key, ORPHANS};
-use super::records::{Body, InodeRecord};
+use super::records::{Body, InodeRecord, from_row};
 use super::view::{INODES, XATTRS};
 use super::{NamespaceError, VolumeTxn, refuse};
+use crate::version::garbage;
 use crate::version::kv::{Kv, KvError};
-use weft_common::id::{InodeNumber, VolumeId, VolumeVersion};
+use std::collections::BTreeSet;
+use weft_common::id::{BlobId, BlobVersion, InodeNumber, VolumeId, VolumeVersion};
 use weft_common::time::Timestamp;
 use weft_common::weave::Tree;
 use weft_common::wire::{At, ChangeKind, ErrorKind};
@@ -27,9 +29,15 @@ pub fn publish_content(
 ) -> Result<Option<VolumeVersion>, NamespaceError> {
     let head = INODES.head(&*txn.kv, txn.volume, &keys::of_inode(inode))?.map(|head| head.value);
     let Some(has_name) = takes(head.as_ref(), inode, tree)? else {
+        // Nothing will ever show it.
+        garbage::mark(txn.kv, tree.blob, inode)?;
         count_stored(txn, stored_bytes);
         return Ok(None);
     };
+    if !has_name {
+        // The content before it leaves no past.
+        garbage::mark(txn.kv, tree.blob, inode)?;
+    }
     let now = txn.now;
     let mut edit = Edit::new(txn);
     let since = edit.next_version();
@@ -57,6 +65,8 @@ pub fn replace_tree(txn: &mut VolumeTxn<'_>, inode: InodeNumber, tree: &Tree, st
         *current = *tree;
         INODES.replace(txn.kv, txn.volume, &key, head.from, &head.value)?;
     }
+    // Nothing shows the tree before it any more, or this one.
+    garbage::mark(txn.kv, tree.blob, inode)?;
     count_stored(txn, stored_bytes);
     Ok(())
 }
@@ -74,33 +84,48 @@ fn count_stored(txn: &mut VolumeTxn<'_>, bytes: u64) {
     txn.counters.stored_bytes = txn.counters.stored_bytes.saturating_add(bytes);
 }
 
-/// Inodes behind `after` that have no name and were not released, at most `limit`: candidates for [`release_orphan`].
+/// Inodes behind `after` that have no name and were not released, at most `limit`, with the epoch in which they lost it:
+/// candidates for [`release_orphan`].
 ///
 /// # Errors
 /// [`KvError`] is fatal.
-pub fn orphans(kv: &dyn Kv, volume: VolumeId, after: InodeNumber, limit: usize) -> Result<Vec<InodeNumber>, KvError> {
+pub fn orphans(kv: &dyn Kv, volume: VolumeId, after: InodeNumber, limit: usize) -> Result<Vec<(InodeNumber, u64)>, KvError> {
     let base = Key::new(ORPHANS, volume);
     let mut found = Vec::new();
-    try_scan(kv, &base.clone().inode(after).end(), &base.end(), &mut |key, _| {
+    try_scan(kv, &base.clone().inode(after).end(), &base.end(), &mut |key, row| {
         if found.len() < limit {
-            found.extend(keys::last_number(key).map(InodeNumber));
+            found.extend(keys::last_number(key).map(InodeNumber).zip(Some(from_row(row)?)));
         }
         Ok(found.len() < limit)
     })?;
     Ok(found)
 }
 
-/// Forgets the present state of an inode that has no name, once nobody has it open any more. Its past stays. No-op for other
-/// inodes.
+/// Forgets the present state of an inode that has no name, once nobody has it open any more, and answers the blob that it
+/// had. Its past stays. No-op for other inodes.
 ///
 /// # Errors
 /// [`KvError`] is fatal.
-pub fn release_orphan(txn: &mut VolumeTxn<'_>, inode: InodeNumber) -> Result<(), KvError> {
-    let (kv, volume, key) = (&mut *txn.kv, txn.volume, keys::of_inode(inode));
-    let Some(head) = INODES.head(kv, volume, &key)?.filter(|head| head.value.links == 0) else { return Ok(()) };
+pub fn release_orphan(kv: &mut dyn Kv, volume: VolumeId, inode: InodeNumber) -> Result<Option<BlobId>, KvError> {
+    let key = keys::of_inode(inode);
+    let Some(head) = INODES.head(kv, volume, &key)?.filter(|head| head.value.links == 0) else { return Ok(None) };
     for (name, _) in XATTRS.list(kv, volume, &key, None, At::Head, usize::MAX)? {
         XATTRS.remove(kv, volume, &keys::of_name(inode, &name), head.from)?;
     }
     INODES.forget(kv, volume, &key)?;
-    kv.delete(&Key::new(ORPHANS, volume).inode(inode))
+    kv.delete(&Key::new(ORPHANS, volume).inode(inode))?;
+    Ok(head.value.tree().map(|tree| tree.blob))
+}
+
+/// The versions of `blob` that the file's rows show, those of the past included.
+///
+/// # Errors
+/// [`KvError`] is fatal.
+pub fn versions_shown(kv: &dyn Kv, inode: InodeNumber, blob: BlobId) -> Result<BTreeSet<BlobVersion>, KvError> {
+    let mut shown = BTreeSet::new();
+    INODES.intervals(kv, blob.volume, &keys::of_inode(inode), VolumeVersion(0), &mut |interval| {
+        shown.extend(interval.value.tree().filter(|tree| tree.blob == blob).map(|tree| tree.version));
+        Ok(true)
+    })?;
+    Ok(shown)
 }

@@ -28,6 +28,7 @@ pub fn query(kv: &dyn Kv, volume: VolumeId, at: At, query: &Query) -> Result<Nam
         Query::Statistics
         | Query::Latest
         | Query::VersionAt(_)
+        | Query::Version(_)
         | Query::VersionTagged(_)
         | Query::Tags
         | Query::VersionsOf { .. }
@@ -45,9 +46,9 @@ fn of_history(kv: &dyn Kv, volume: VolumeId, query: &Query) -> Result<NamespaceA
         Query::VersionAt(time) => history::version_at(&view, &counters, *time),
         Query::VersionTagged(tag) => history::version_tagged(&view, tag),
         Query::Tags => history::tags(&view),
-        Query::VersionsOf { directory: ROOT_INODE, after, limit } | Query::Watch { after, limit, .. } => {
-            history::changes(&view, *after, bounded(*limit))
-        }
+        Query::Version(n) => history::version(&view, &counters, *n),
+        Query::VersionsOf { directory: ROOT_INODE, after, limit } => history::kept_changes(&view, *after, bounded(*limit)),
+        Query::Watch { after, limit, .. } => history::changes(&view, *after, bounded(*limit)),
         Query::VersionsOf { directory, after, limit } => history::changes_of(&view, *directory, *after, bounded(*limit)),
         Query::HistoryOf { parent, name, after, limit } => history::history_of(&view, *parent, name, *after, bounded(*limit)),
         other => refuse(ErrorKind::Internal, format!("{} reads one version", other.name())),

@@ -3,7 +3,7 @@
 use super::intervals::{History, try_scan};
 use super::keys::{self, Key, OTHER_NAMES};
 use super::records::{Counters, Dated, InodeRecord, Place};
-use super::{NamespaceError, refuse, txn};
+use super::{NamespaceError, refuse, thinning, txn};
 use crate::version::kv::{Kv, KvError};
 use std::collections::BTreeMap;
 use weft_common::id::{InodeNumber, ROOT_INODE, VolumeId};
@@ -36,6 +36,14 @@ impl<'k> View<'k> {
             && n > counters.latest
         {
             return refuse(ErrorKind::NotFound, format!("{volume} has no version {n} yet, its newest is {}", counters.latest));
+        }
+        if let At::Version(n) = at
+            && !thinning::is_readable(kv, volume, n)?
+        {
+            return refuse(
+                ErrorKind::Stale,
+                format!("version {n} of {volume} is not kept any more; `weft retention show` tells why"),
+            );
         }
         Ok((Self { kv, volume, at }, counters))
     }

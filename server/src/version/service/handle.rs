@@ -35,7 +35,7 @@ impl Manager {
         let (deadline, commit) = (call.deadline, matches!(call.request, Request::Blob(BlobRequest::Commit { .. })));
         let work = async {
             note_request(&call.request);
-            let result = match tokio::time::timeout(deadline, self.answer(call)).await {
+            let result = match tokio::time::timeout(deadline, self.answer(peer, call)).await {
                 Ok(result) => result,
                 Err(_) => Err(out_of_time(deadline, commit)),
             };
@@ -45,10 +45,11 @@ impl Manager {
         work.instrument(span).await
     }
 
-    async fn answer(&self, call: Call) -> Result<Reply, ServiceError> {
+    async fn answer(&self, peer: &Peer, call: Call) -> Result<Reply, ServiceError> {
         match call.request {
             Request::Volume(request) => self.volume(call.id, request).await,
             Request::Session(request) => self.session(call.id, request).await,
+            Request::History(request) => self.history(peer, call.id, request).await,
             Request::Query(NamespaceQuery { volume, at, query: Query::Watch { after, limit, wait_ms } }) => {
                 // The answer has to leave before the asker gives up.
                 let wait = Duration::from_millis(wait_ms.into()).min(call.deadline * 9 / 10);
@@ -81,8 +82,12 @@ impl Manager {
     async fn session(&self, id: RequestId, request: SessionRequest) -> Result<Reply, ServiceError> {
         match request {
             SessionRequest::Open { .. } | SessionRequest::Close(_) => self.submit(id, Action::Session(request), false).await,
-            SessionRequest::Renew(session) => {
-                let renewed = self.with_state(move |state| state.soft.renew(session, Instant::now())).await?;
+            SessionRequest::Renew { session, holds } => {
+                let renew = move |state: &mut State| {
+                    state.soft.hold(session, holds, state.machine.epoch());
+                    state.soft.renew(session, Instant::now())
+                };
+                let renewed = self.with_state(renew).await?;
                 if renewed { Ok(Reply::Session(SessionReply::Done)) } else { Err(expired(session)) }
             }
             SessionRequest::List => {
@@ -130,7 +135,7 @@ impl Manager {
     }
 
     /// Runs a read that may refuse. A table that fails here fails the next checkpoint as well, and that stops the manager.
-    async fn ask<R: Send + 'static>(
+    pub(super) async fn ask<R: Send + 'static>(
         &self,
         read: impl FnOnce(&mut State) -> Result<R, Failure> + Send + 'static,
     ) -> Result<R, ServiceError> {

@@ -18,6 +18,7 @@
 //! weftd exits. At the next start the log is the truth.
 
 mod handle;
+mod history;
 mod log_thread;
 mod open;
 mod soft;

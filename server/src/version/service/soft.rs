@@ -2,6 +2,7 @@
 
 use crate::version::core::Effect;
 use crate::version::kv::{Kv, KvError};
+use crate::version::namespace::Readers;
 use crate::version::{blobs, sessions};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -9,7 +10,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 use weft_common::id::{BlobId, BlobVersion, SessionId, VolumeId};
 use weft_common::limits::{LAPSED_PER_ANSWER_MAX, SESSION_LEASE, TICKET_GRACE, TICKET_LEASE, WAITERS_MAX};
-use weft_common::wire::{Reply, ServiceError};
+use weft_common::wire::{Holds, Reply, ServiceError};
 
 /// Where a commit's answer goes.
 pub(super) type Waiter = oneshot::Sender<Result<Reply, ServiceError>>;
@@ -19,6 +20,17 @@ struct SessionLease {
     renewed: Instant,
     /// Its end has been proposed: it cannot be renewed any more.
     closing: bool,
+    /// The epoch at which its last renewal was answered.
+    answered: Option<u64>,
+    /// What was let go of until then it can only use if it holds it.
+    knows_through: Option<u64>,
+    holds: Holds,
+}
+
+impl SessionLease {
+    fn new(renewed: Instant) -> Self {
+        Self { renewed, closing: false, answered: None, knows_through: None, holds: Holds::default() }
+    }
 }
 
 /// See the module.
@@ -35,7 +47,7 @@ pub(super) struct Soft {
 impl Soft {
     /// Gives every open session and every ticket in flight a fresh lease.
     pub(super) fn new(kv: &dyn Kv, now: Instant) -> Result<Self, KvError> {
-        let lease = |session| (session, SessionLease { renewed: now, closing: false });
+        let lease = |session| (session, SessionLease::new(now));
         let sessions = sessions::list(kv)?.into_iter().map(|info| lease(info.session)).collect();
         let mut tickets = BTreeMap::new();
         blobs::waiting(kv, &mut |waiting| {
@@ -60,7 +72,7 @@ impl Soft {
                 self.wake(volume);
             }
             Effect::Opened(session) => {
-                self.sessions.insert(session, SessionLease { renewed: now, closing: false });
+                self.sessions.insert(session, SessionLease::new(now));
             }
             Effect::Closed(session) => {
                 self.sessions.remove(&session);
@@ -83,6 +95,29 @@ impl Soft {
     pub(super) fn forgive(&mut self, span: Duration) {
         self.sessions.values_mut().for_each(|lease| lease.renewed += span);
         self.tickets.values_mut().for_each(|given| *given += span);
+    }
+
+    /// What the session uses of the past, told with its renewal, which is answered at `epoch`.
+    pub(super) fn hold(&mut self, session: SessionId, holds: Holds, epoch: u64) {
+        if let Some(lease) = self.sessions.get_mut(&session) {
+            lease.knows_through = lease.answered;
+            lease.answered = Some(epoch);
+            lease.holds = holds;
+        }
+    }
+
+    /// Who may be reading what of a volume, as of `epoch`. See [`crate::version::garbage`].
+    pub(super) fn readers(&self, volume: VolumeId, epoch: u64) -> Readers {
+        let mut readers = Readers { through: epoch, ..Readers::default() };
+        for lease in self.sessions.values() {
+            readers.through = readers.through.min(lease.knows_through.unwrap_or(0));
+            readers.everything |= lease.holds.everything;
+            let Holds { versions, contents, inodes, .. } = &lease.holds;
+            readers.versions.extend(versions.iter().filter(|(of, _)| *of == volume).map(|(_, version)| *version));
+            readers.contents.extend(contents.iter().filter(|(blob, _)| blob.volume == volume));
+            readers.inodes.extend(inodes.iter().filter(|(of, _)| *of == volume).map(|(_, inode)| *inode));
+        }
+        readers
     }
 
     /// Sessions whose lease is over; each is told once.

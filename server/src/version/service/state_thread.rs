@@ -195,7 +195,14 @@ fn session_of(action: &Action) -> Option<SessionId> {
     match action {
         Action::Change(change) => Some(change.key.session),
         Action::Ticket(request) => Some(request.key.session),
-        Action::Volume(_) | Action::Session(_) | Action::Commit { .. } | Action::Placement(_) => None,
+        Action::Volume(_)
+        | Action::Session(_)
+        | Action::Commit { .. }
+        | Action::Placement(_)
+        | Action::SetPolicy(..)
+        | Action::Thin(..)
+        | Action::Collect(..)
+        | Action::Collected(..) => None,
     }
 }
 

@@ -51,11 +51,12 @@ fn records_keep_their_bytes() {
             "82 2 8e2aab9bc50009aa",
             "83 18 3792e24260768881",
             "84 5 a364b8ce662e8f54",
-            "85 25 f862106ce3b72a7a",
+            "85 26 58aa19a21dc49eb9",
             "86 18 f006ac0fc2da9290",
             "86 18 2c0dcffad46425d1",
             "87 28 2a6f6b1b8c304b40",
-            "88 4 a9a6f984707f2cc4"
+            "88 4 a9a6f984707f2cc4",
+            "8c 2 fa236307baefaefd"
         ]
     );
 }

@@ -1,5 +1,6 @@
 //! The state machine over a table in memory.
 
+mod collection;
 mod golden;
 mod idempotence;
 mod model;
@@ -10,6 +11,7 @@ mod volumes;
 use crate::version::command::{Action, Command};
 use crate::version::core::{Effect, Outcome, StateMachine};
 use crate::version::kv::MemoryKv;
+use crate::version::namespace::Readers;
 use weft_common::checksum::Digest;
 use weft_common::id::{BlobId, BlobVersion, GroupId, InodeNumber, PageObjectId, ROOT_INODE, SessionId, VolumeId};
 use weft_common::name::FileName;
@@ -135,6 +137,19 @@ impl Cluster {
             _ => None,
         });
         published.collect()
+    }
+
+    /// A step of collection: what is offered, and whether there is more. Everybody is known to have let go of what was let go of
+    /// until epoch `through`.
+    pub(super) fn collect(&mut self, volume: VolumeId, through: u64) -> (Vec<CollectionJob>, bool) {
+        self.collect_with(volume, Readers { through, ..Readers::default() })
+    }
+
+    pub(super) fn collect_with(&mut self, volume: VolumeId, readers: Readers) -> (Vec<CollectionJob>, bool) {
+        match self.act(Action::Collect(volume, Box::new(readers))).unwrap() {
+            Reply::History(HistoryReply::Work { jobs, more }) => (jobs, more),
+            other => panic!("{other:?}"),
+        }
     }
 
     pub(super) fn attributes(&self, inode: InodeNumber) -> Attributes {

@@ -9,8 +9,7 @@ use crate::version::namespace::edit::{Edit, Summary};
 use crate::version::namespace::records::{Body, InodeRecord, Place};
 use crate::version::namespace::view::{View, Xattrs};
 use crate::version::namespace::{NamespaceError, VolumeTxn};
-use weft_common::id::{BlobVersion, InodeNumber, VolumeVersion};
-use weft_common::weave::Tree;
+use weft_common::id::{InodeNumber, VolumeVersion};
 use weft_common::wire::{At, ChangeKind, ChangeReply};
 
 /// What the name named then.
@@ -126,10 +125,7 @@ fn commit(mut edit: Edit<'_, '_>, place: &Place, inode: InodeNumber) -> Result<C
 
 fn clone_body(edit: &mut Edit<'_, '_>, body: &Body) -> Body {
     match body {
-        Body::File { tree, .. } => {
-            let tree = Tree { blob: edit.fresh_blob(), version: BlobVersion(0), ..*tree };
-            Body::File { tree, since: edit.next_version() }
-        }
+        Body::File { tree, .. } => Body::File { tree: edit.clone_tree(tree), since: edit.next_version() },
         Body::Directory { .. } => Body::Directory { entries: 0 },
         other => other.clone(),
     }

@@ -2,7 +2,7 @@
 
 use crate::version::namespace::keys::{Key, TAGS};
 use crate::version::namespace::records::{TagRecord, from_row, to_row};
-use crate::version::namespace::{NamespaceError, VolumeTxn, refuse};
+use crate::version::namespace::{NamespaceError, VolumeTxn, refuse, thinning};
 use weft_common::id::VolumeVersion;
 use weft_common::limits::TAGS_MAX;
 use weft_common::wire::{ChangeReply, ErrorKind};
@@ -15,6 +15,12 @@ pub(super) fn set(txn: &mut VolumeTxn<'_>, name: &str, version: VolumeVersion) -
     if version > txn.counters.latest {
         let message = format!("{} has no version {version} yet, its newest is {}", txn.volume, txn.counters.latest);
         return refuse(ErrorKind::NotFound, message);
+    }
+    if !thinning::is_kept(&*txn.kv, txn.volume, version)? {
+        return refuse(
+            ErrorKind::NotFound,
+            format!("version {version} of {} is not kept any more; it cannot get a tag", txn.volume),
+        );
     }
     let key = Key::new(TAGS, txn.volume).bytes(name.as_bytes());
     match txn.kv.get(&key)?.map(|row| from_row::<TagRecord>(&row)).transpose()? {

@@ -49,8 +49,8 @@ fn a_file_without_a_name_goes_on_without_versions() {
     assert_eq!(volume.attributes(at(VolumeVersion(2)), &Query::Attributes(file)).unwrap().size, 5);
     assert_eq!(volume.statistics().live_bytes, 0);
 
-    assert_eq!(orphans(&volume.kv, VOLUME, InodeNumber(0), 10).unwrap(), vec![file]);
-    volume.run(|txn| Ok(release_orphan(txn, file)?)).unwrap();
+    assert_eq!(orphans(&volume.kv, VOLUME, InodeNumber(0), 10).unwrap(), vec![(file, 0)]);
+    release_orphan(&mut volume.kv, VOLUME, file).unwrap();
     assert_eq!(orphans(&volume.kv, VOLUME, InodeNumber(0), 10).unwrap(), vec![]);
     assert_eq!(volume.attributes(At::Head, &Query::Attributes(file)), Err(ErrorKind::Stale));
     assert_eq!(volume.attributes(at(VolumeVersion(2)), &Query::Attributes(file)).unwrap().size, 5);
@@ -129,7 +129,7 @@ fn restoring_brings_back_what_was_removed() {
     volume.change(&set).unwrap(); // N4
     volume.unlink(directory, "f").unwrap(); // N5
     volume.change(&Change::RemoveDirectory { parent: ROOT, name: name("d") }).unwrap(); // N6
-    volume.run(|txn| Ok(release_orphan(txn, file)?)).unwrap();
+    release_orphan(&mut volume.kv, VOLUME, file).unwrap();
     let then = VolumeVersion(4);
     assert_eq!(volume.restore(directory, "f", then), Err(ErrorKind::NotFound), "its directory is gone");
     assert_eq!(volume.restore(ROOT, "d", then).unwrap().attributes.unwrap().inode, directory);

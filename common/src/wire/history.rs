@@ -1,0 +1,140 @@
+//! History: how much of it is kept, thinning it, and collecting what went.
+
+use crate::id::{BlobId, BlobVersion, InodeNumber, VolumeId, VolumeVersion};
+use crate::retention::Retention;
+use crate::time::Timestamp;
+use crate::weave::Tree;
+use serde::{Deserialize, Serialize};
+
+/// Volume versions `first..=last`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct VersionRange {
+    /// The first.
+    pub first: VolumeVersion,
+    /// The last.
+    pub last: VolumeVersion,
+}
+
+impl VersionRange {
+    /// How many versions it has.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        (self.last.0 + 1).saturating_sub(self.first.0)
+    }
+}
+
+/// What a session uses of the past, so that it is not collected under its feet.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Holds {
+    /// It uses more than it can list: nothing may go.
+    pub everything: bool,
+    /// Volume versions that it reads.
+    pub versions: Vec<(VolumeId, VolumeVersion)>,
+    /// Contents that it reads.
+    pub contents: Vec<(BlobId, BlobVersion)>,
+    /// Inodes that it has open.
+    pub inodes: Vec<(VolumeId, InodeNumber)>,
+}
+
+/// Asked of the version manager.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum HistoryRequest {
+    /// How much history a volume keeps. Answer: `Policy`.
+    Policy(VolumeId),
+    /// Keeps so much from now on. Nothing goes by that alone. Answer: `Policy`.
+    SetPolicy {
+        /// The volume.
+        volume: VolumeId,
+        /// How much.
+        policy: Retention,
+    },
+    /// The versions that are kept, and when they were made, oldest first. Answer: `Kept`.
+    Kept {
+        /// The volume.
+        volume: VolumeId,
+        /// Behind this one.
+        after: VolumeVersion,
+        /// At most so many.
+        limit: u32,
+    },
+    /// These versions are not kept any more. The newest version and those with a tag stay nevertheless. What only they show is
+    /// collected once nobody reads it. Answer: `Thinned`.
+    Thin {
+        /// The volume.
+        volume: VolumeId,
+        /// Ascending, not overlapping; at most [`crate::limits::RANGES_PER_THINNING_MAX`].
+        ranges: Vec<VersionRange>,
+    },
+    /// Server only: does a step of the clean-up of the namespace and answers what can be deleted from the providers. Answer: `Work`.
+    Work {
+        /// The volume; it may have been removed.
+        volume: VolumeId,
+    },
+    /// Server only: everything that went with the version is deleted. Answer: `Done`.
+    Collected {
+        /// The blob.
+        blob: BlobId,
+        /// The version.
+        version: BlobVersion,
+    },
+    /// What there is to collect. Answer: `Garbage`.
+    Garbage(VolumeId),
+    /// Server only: every volume, also those that were removed and are not collected yet. Answer: `Volumes`.
+    Volumes,
+}
+
+/// A version of a blob whose nodes and objects can go; see [`crate::weave::Collection`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CollectionJob {
+    /// It.
+    pub dropped: Tree,
+    /// The newest version below it that is there.
+    pub older: BlobVersion,
+    /// The oldest version above it that is there.
+    pub newer: Option<Tree>,
+}
+
+/// What waits for collection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GarbageStatistics {
+    /// Versions that were thinned and wait until nobody reads them.
+    pub thinned_versions: u64,
+    /// Files of which something may have to go.
+    pub blobs: u64,
+    /// Files without a name that are still open somewhere, or were a moment ago.
+    pub nameless_files: u64,
+    /// The namespace is being cleaned up.
+    pub is_purging: bool,
+}
+
+/// The version manager's answers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum HistoryReply {
+    /// It is so.
+    Done,
+    /// To `Policy` and `SetPolicy`.
+    Policy(Retention),
+    /// To `Kept`.
+    Kept {
+        /// Versions and when they were made.
+        versions: Vec<(VolumeVersion, Timestamp)>,
+        /// Whether there are more behind the last one.
+        more: bool,
+    },
+    /// To `Thin`.
+    Thinned {
+        /// How many versions were kept before and are not any more.
+        versions: u64,
+    },
+    /// To `Work`.
+    Work {
+        /// One version of each of some blobs.
+        jobs: Vec<CollectionJob>,
+        /// Whether to ask again at once.
+        more: bool,
+    },
+    /// To `Garbage`.
+    Garbage(GarbageStatistics),
+    /// To `Volumes`.
+    Volumes(Vec<VolumeId>),
+}

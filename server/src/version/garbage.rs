@@ -1,0 +1,196 @@
+//! What can be deleted from the providers: blob versions that nothing refers to any more.
+//!
+//! A blob version is needed by the rows of its file's history that show it, by clones that began with it, by tickets that are
+//! woven on it, and by readers. Whatever takes one of these away *marks* the blob. [`step`] looks at marked blobs and offers, of
+//! each, the oldest version that is needed by none; the collector (a server's task, [`crate::collector`]) deletes what only that
+//! version reaches and says so; then the next one is offered. A blob without mark is never looked at, so history costs nothing.
+//!
+//! **Readers** are known by their sessions. Every renewal lists what a client uses of the past. Counting the commands as *epochs*,
+//! what was let go of in epoch e can be used by nobody but those who list it as soon as every session has been answered a renewal in e or
+//! later and has renewed once more: clients ask again for what they have not used for a few seconds, and list the rest.
+
+use crate::version::blobs::{self, BlobRecord};
+use crate::version::kv::{Kv, KvError, Order};
+use crate::version::namespace::{self, Readers};
+use crate::version::table;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+use weft_common::id::{BlobId, BlobVersion, InodeNumber, VolumeId};
+use weft_common::limits::COLLECTIONS_OFFERED_MAX;
+use weft_common::wire::{CollectionJob, GarbageStatistics};
+
+/// A blob of which something may have to go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Marked {
+    /// The file whose rows show it.
+    inode: InodeNumber,
+    /// The epoch of the newest mark.
+    since: u64,
+}
+
+/// Where a clone began.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Origin {
+    blob: BlobId,
+    version: BlobVersion,
+}
+
+/// The epoch of the command under way.
+pub(crate) fn epoch(kv: &dyn Kv) -> Result<u64, KvError> {
+    Ok(table::get::<u64>(kv, &table::epoch())?.unwrap_or(0))
+}
+
+/// A version of `blob`, whose file is `inode`, may not be needed any more.
+pub(crate) fn mark(kv: &mut dyn Kv, blob: BlobId, inode: InodeNumber) -> Result<(), KvError> {
+    let since = epoch(&*kv)?;
+    table::put(kv, &table::marked(blob), &Marked { inode, since })
+}
+
+/// `clone` begins with `version` of `origin`, which stays as long as the clone does.
+pub(crate) fn pin(kv: &mut dyn Kv, (origin, version): (BlobId, BlobVersion), clone: BlobId) -> Result<(), KvError> {
+    table::put(kv, &table::pin(origin, version, clone), &())?;
+    table::put(kv, &table::origin(clone), &Origin { blob: origin, version })
+}
+
+/// Counts what waits for collection.
+pub(crate) fn statistics(kv: &dyn Kv, volume: VolumeId) -> Result<GarbageStatistics, KvError> {
+    let (thinned_versions, is_purging) = namespace::waiting(kv, volume)?;
+    let (from, to) = table::marked_of_volume(volume);
+    let mut blobs = 0;
+    kv.scan(&from, &to, Order::Ascending, &mut |_, _| {
+        blobs += 1;
+        true
+    })?;
+    let nameless_files = namespace::orphans(kv, volume, InodeNumber(0), usize::MAX)?.len() as u64;
+    Ok(GarbageStatistics { thinned_versions, blobs, nameless_files, is_purging })
+}
+
+/// Whether [`step`] would do or offer anything.
+pub(crate) fn wants_step(kv: &dyn Kv, volume: VolumeId, readers: &Readers) -> Result<bool, KvError> {
+    Ok(namespace::wants_purge(kv, volume, readers)?
+        || !releasable(kv, volume, readers)?.is_empty()
+        || !ripe(kv, volume, readers, 1)?.is_empty())
+}
+
+/// Does a step: cleans up past rows, lets nameless files go that nobody has open, and offers versions to be collected. Says
+/// whether there is more to do at once.
+pub(crate) fn step(kv: &mut dyn Kv, volume: VolumeId, readers: &Readers) -> Result<(Vec<CollectionJob>, bool), KvError> {
+    let mut more = namespace::purge(kv, volume, readers)?;
+    for inode in releasable(&*kv, volume, readers)? {
+        more = true;
+        if let Some(blob) = namespace::release_orphan(kv, volume, inode)? {
+            mark(kv, blob, inode)?;
+        }
+    }
+    let mut jobs = Vec::new();
+    for (blob, marked) in ripe(&*kv, volume, readers, COLLECTIONS_OFFERED_MAX)? {
+        match judge(&*kv, blob, marked.inode, readers)? {
+            Verdict::Collect(job) => jobs.push(*job),
+            Verdict::Held => {}
+            Verdict::Clean => kv.delete(&table::marked(blob))?,
+            Verdict::Gone => {
+                more = true;
+                forget(kv, blob)?;
+            }
+        }
+    }
+    Ok((jobs, more))
+}
+
+/// Everything that went with a version is deleted: its record goes too.
+pub(crate) fn collected(kv: &mut dyn Kv, blob: BlobId, version: BlobVersion) -> Result<(), KvError> {
+    kv.delete(&table::entry(blob, version))?;
+    kv.delete(&table::published(blob, version))
+}
+
+fn releasable(kv: &dyn Kv, volume: VolumeId, readers: &Readers) -> Result<Vec<InodeNumber>, KvError> {
+    if readers.everything {
+        return Ok(Vec::new());
+    }
+    let orphans = namespace::orphans(kv, volume, InodeNumber(0), usize::MAX)?;
+    let is_free = |(inode, since): &(InodeNumber, u64)| *since <= readers.through && !readers.inodes.contains(inode);
+    Ok(orphans.into_iter().filter(is_free).map(|(inode, _)| inode).take(COLLECTIONS_OFFERED_MAX).collect())
+}
+
+/// Marked blobs whose last mark everybody knows of.
+fn ripe(kv: &dyn Kv, volume: VolumeId, readers: &Readers, limit: usize) -> Result<Vec<(BlobId, Marked)>, KvError> {
+    let (mut found, mut failed) = (Vec::new(), None);
+    if readers.everything {
+        return Ok(found);
+    }
+    let (from, to) = table::marked_of_volume(volume);
+    kv.scan(&from, &to, Order::Ascending, &mut |key, value| {
+        match table::parse::<Marked>(key, value) {
+            Ok(marked) if marked.since <= readers.through => found.extend(table::parse_marked(key).map(|blob| (blob, marked))),
+            Ok(_) => {}
+            Err(error) => failed = Some(error),
+        }
+        found.len() < limit && failed.is_none()
+    })?;
+    failed.map_or(Ok(found), Err)
+}
+
+enum Verdict {
+    /// This version can go.
+    Collect(Box<CollectionJob>),
+    /// Some can, but are being read.
+    Held,
+    /// Everything is needed.
+    Clean,
+    /// Nothing is left of it.
+    Gone,
+}
+
+fn judge(kv: &dyn Kv, blob: BlobId, inode: InodeNumber, readers: &Readers) -> Result<Verdict, KvError> {
+    if readers.contents.range((blob, BlobVersion(0))..).next().is_some_and(|(read, version)| *read == blob && version.0 == 0) {
+        // Version 0 of a clone is its origin's: the clone goes last.
+        return Ok(Verdict::Held);
+    }
+    let shown = namespace::versions_shown(kv, inode, blob)?;
+    let pinned = pinned(kv, blob)?;
+    let Some(record) = table::get::<BlobRecord>(kv, &table::blob(blob))? else {
+        return Ok(if shown.is_empty() && pinned.is_empty() { Verdict::Gone } else { Verdict::Clean });
+    };
+    let there = blobs::published_versions(kv, blob)?;
+    let is_woven_on = |version: &BlobVersion| record.in_flight() > 0 && *version == record.published.version;
+    let is_needed = |version: &&BlobVersion| shown.contains(*version) || pinned.contains(*version) || is_woven_on(version);
+    let is_read = |version: &BlobVersion| readers.contents.contains(&(blob, *version));
+    let unneeded: Vec<BlobVersion> = there.iter().filter(|version| !is_needed(version)).copied().collect();
+    let Some(dropped) = unneeded.iter().copied().find(|version| !is_read(version)) else {
+        let is_empty = there.is_empty() && shown.is_empty() && pinned.is_empty() && record.in_flight() == 0;
+        return Ok(match unneeded.is_empty() {
+            _ if is_empty => Verdict::Gone,
+            true => Verdict::Clean,
+            false => Verdict::Held,
+        });
+    };
+    let older = there.range(..dropped).next_back().copied().unwrap_or(record.origin.version);
+    let newer = there.range(BlobVersion(dropped.0 + 1)..).next();
+    let tree = |version| blobs::tree_at(kv, blob, &record, version);
+    let job = CollectionJob { dropped: tree(dropped)?, older, newer: newer.map(|version| tree(*version)).transpose()? };
+    Ok(Verdict::Collect(Box::new(job)))
+}
+
+/// The versions of `blob` that clones begin with.
+fn pinned(kv: &dyn Kv, blob: BlobId) -> Result<BTreeSet<BlobVersion>, KvError> {
+    let (from, to) = table::pins_of(blob);
+    let mut found = BTreeSet::new();
+    kv.scan(&from, &to, Order::Ascending, &mut |key, _| {
+        found.extend(table::parse_pin(key));
+        true
+    })?;
+    Ok(found)
+}
+
+/// The last of a blob goes, and with it its hold on its origin.
+fn forget(kv: &mut dyn Kv, blob: BlobId) -> Result<(), KvError> {
+    if let Some(origin) = table::get::<Origin>(&*kv, &table::origin(blob))? {
+        kv.delete(&table::pin(origin.blob, origin.version, blob))?;
+        kv.delete(&table::origin(blob))?;
+        if let Some(record) = table::get::<BlobRecord>(&*kv, &table::blob(origin.blob))? {
+            mark(kv, origin.blob, record.inode)?;
+        }
+    }
+    kv.delete(&table::blob(blob))?;
+    kv.delete(&table::marked(blob))
+}

@@ -1,0 +1,70 @@
+//! Requests about the history: policies, thinning, collection.
+
+use super::Manager;
+use super::state_thread::State;
+use crate::version::command::Action;
+use crate::version::failure::Failure;
+use crate::version::namespace::{self, Readers};
+use crate::version::{garbage, volumes};
+use weft_common::id::{RequestId, VolumeId};
+use weft_common::limits::{ENTRIES_PER_ANSWER_MAX, RANGES_PER_THINNING_MAX};
+use weft_common::rpc::Peer;
+use weft_common::wire::{ErrorKind, HistoryReply, HistoryRequest, Reply, ServiceError};
+
+impl Manager {
+    pub(super) async fn history(&self, peer: &Peer, id: RequestId, request: HistoryRequest) -> Result<Reply, ServiceError> {
+        let is_servers =
+            matches!(request, HistoryRequest::Work { .. } | HistoryRequest::Collected { .. } | HistoryRequest::Volumes);
+        if is_servers && !peer.is_server {
+            let message = format!("only servers collect garbage; the certificate of '{}' is a client's", peer.name);
+            return Err(ServiceError::new(ErrorKind::Untrusted, message));
+        }
+        let reply = match request {
+            HistoryRequest::SetPolicy { volume, policy } => {
+                return self.submit(id, Action::SetPolicy(volume, policy), false).await;
+            }
+            HistoryRequest::Thin { ranges, .. } if ranges.len() > RANGES_PER_THINNING_MAX => {
+                let message = format!("{} ranges in one thinning; at most {RANGES_PER_THINNING_MAX}, send several", ranges.len());
+                return Err(ServiceError::new(ErrorKind::InvalidArgument, message));
+            }
+            HistoryRequest::Thin { volume, ranges } => return self.submit(id, Action::Thin(volume, ranges), false).await,
+            HistoryRequest::Collected { blob, version } => {
+                return self.submit(id, Action::Collected(blob, version), false).await;
+            }
+            HistoryRequest::Work { volume } => return self.work(id, volume).await,
+            HistoryRequest::Policy(volume) => {
+                let read = move |state: &mut State| {
+                    volumes::settings(state.machine.kv(), volume)?;
+                    Ok(namespace::policy(state.machine.kv(), volume)?)
+                };
+                HistoryReply::Policy(self.ask(read).await?)
+            }
+            HistoryRequest::Kept { volume, after, limit } => {
+                let limit = (limit as usize).clamp(1, ENTRIES_PER_ANSWER_MAX);
+                let read = move |state: &mut State| Ok(namespace::kept(state.machine.kv(), volume, after, limit)?);
+                let (versions, more) = self.ask(read).await?;
+                HistoryReply::Kept { versions, more }
+            }
+            HistoryRequest::Garbage(volume) => {
+                let count = move |state: &mut State| Ok(garbage::statistics(state.machine.kv(), volume)?);
+                HistoryReply::Garbage(self.ask(count).await?)
+            }
+            HistoryRequest::Volumes => {
+                HistoryReply::Volumes(self.ask(|state: &mut State| Ok(volumes::all(state.machine.kv())?)).await?)
+            }
+        };
+        Ok(Reply::History(reply))
+    }
+
+    /// A step of collection. A step that would do nothing is not logged.
+    async fn work(&self, id: RequestId, volume: VolumeId) -> Result<Reply, ServiceError> {
+        let look = move |state: &mut State| -> Result<Option<Readers>, Failure> {
+            let readers = state.soft.readers(volume, state.machine.epoch());
+            Ok(garbage::wants_step(state.machine.kv(), volume, &readers)?.then_some(readers))
+        };
+        match self.ask(look).await? {
+            Some(readers) => self.submit(id, Action::Collect(volume, Box::new(readers)), false).await,
+            None => Ok(Reply::History(HistoryReply::Work { jobs: Vec::new(), more: false })),
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! What is offered for collection, and when.
+
+use super::{Cluster, kind, name};
+use crate::version::command::Action;
+use crate::version::namespace::{self, Readers};
+use weft_common::id::{BlobId, BlobVersion, InodeNumber, ROOT_INODE, VolumeVersion};
+use weft_common::retention::Retention;
+use weft_common::weave::Operation;
+use weft_common::wire::*;
+
+impl Cluster {
+    fn publish(&mut self, inode: InodeNumber, length: u32) -> BlobId {
+        let ticket = self.write(inode, 0, length);
+        self.commit(ticket.blob, ticket.entry.version.0).unwrap();
+        ticket.blob
+    }
+
+    fn thin(&mut self, first: u64, last: u64) -> u64 {
+        let range = VersionRange { first: VolumeVersion(first), last: VolumeVersion(last) };
+        match self.act(Action::Thin(self.volume, vec![range])).unwrap() {
+            Reply::History(HistoryReply::Thinned { versions }) => versions,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Collects everything that can be, as (blob, dropped, older, newer) in order.
+    fn collect_all(&mut self) -> Vec<(u64, u64, u64, Option<u64>)> {
+        let mut collected = Vec::new();
+        loop {
+            let (jobs, more) = self.collect(self.volume, u64::MAX);
+            if jobs.is_empty() && !more {
+                return collected;
+            }
+            for CollectionJob { dropped, older, newer } in jobs {
+                let newer = newer.map(|newer| newer.version.0);
+                collected.push((dropped.blob.number, dropped.version.0, older.0, newer));
+                self.act(Action::Collected(dropped.blob, dropped.version)).unwrap();
+            }
+        }
+    }
+
+    fn kept(&self) -> Vec<u64> {
+        let (versions, _) = namespace::kept(self.machine.kv(), self.volume, VolumeVersion(0), 1000).unwrap();
+        versions.into_iter().map(|(version, _)| version.0).collect()
+    }
+
+    fn query(&self, at: At, query: &Query) -> Result<NamespaceAnswer, ServiceError> {
+        match namespace::query(self.machine.kv(), self.volume, at, query) {
+            Ok(answer) => Ok(answer),
+            Err(namespace::NamespaceError::Service(error)) => Err(error),
+            Err(other) => panic!("{other}"),
+        }
+    }
+
+    fn size_at(&self, version: u64, inode: InodeNumber) -> Result<u64, ServiceError> {
+        match self.query(At::Version(VolumeVersion(version)), &Query::Attributes(inode))? {
+            NamespaceAnswer::Attributes(attributes) => Ok(attributes.size),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn tag(&mut self, name: &str, version: u64) -> Result<ChangeReply, ServiceError> {
+        self.change(Change::SetTag { name: name.into(), version: VolumeVersion(version) })
+    }
+}
+
+#[test]
+fn thinned_versions_go_when_nobody_reads_them_and_kept_ones_stay_as_they_were() {
+    let mut cluster = Cluster::new(1);
+    let inode = cluster.create("f");
+    let blob = cluster.publish(inode, 10).number;
+    for length in [20, 30, 40, 50] {
+        cluster.publish(inode, length);
+    }
+    assert_eq!(cluster.kept(), [1, 2, 3, 4, 5, 6]);
+    cluster.tag("good", 4).unwrap();
+    assert_eq!(cluster.thin(1, 99), 4, "neither the newest nor one with a tag");
+    assert_eq!(cluster.kept(), [4, 6]);
+    assert_eq!(cluster.thin(2, 5), 0, "thinned already");
+    assert!(cluster.query(At::Head, &Query::Version(VolumeVersion(3))).is_err());
+    assert_eq!(kind(cluster.tag("late", 3)), ErrorKind::NotFound);
+    // Who reads it goes on until everybody is known to have let go.
+    let thinned_at = cluster.machine.epoch() - 2;
+    assert_eq!(cluster.size_at(3, inode).unwrap(), 20);
+    assert_eq!(cluster.collect(cluster.volume, thinned_at - 1), (vec![], false));
+    let reader = Readers { through: u64::MAX, versions: vec![VolumeVersion(3)], ..Readers::default() };
+    cluster.collect_with(cluster.volume, reader);
+    assert_eq!(cluster.size_at(3, inode).unwrap(), 20);
+    assert_eq!(kind(cluster.size_at(5, inode)), ErrorKind::Stale);
+    // Versions 2, 3 and 5 show 10, 20 and 40 bytes: blob versions 1, 2 and 4.
+    assert_eq!(cluster.collect_all(), [(blob, 1, 0, Some(2)), (blob, 2, 0, Some(3)), (blob, 4, 3, Some(5))]);
+    assert_eq!(kind(cluster.size_at(3, inode)), ErrorKind::Stale);
+    assert_eq!((cluster.size_at(4, inode).unwrap(), cluster.size_at(6, inode).unwrap()), (30, 50));
+    assert_eq!(cluster.collect_all(), []);
+    // Times find what is kept.
+    let NamespaceAnswer::Version(before) =
+        cluster.query(At::Head, &Query::VersionAt(weft_common::time::Timestamp(i64::MAX))).unwrap()
+    else {
+        panic!()
+    };
+    assert_eq!(before.0, 6);
+}
+
+#[test]
+fn a_content_that_is_read_is_not_offered() {
+    let mut cluster = Cluster::new(1);
+    let inode = cluster.create("f");
+    let blob = cluster.publish(inode, 10);
+    cluster.publish(inode, 20);
+    cluster.publish(inode, 30);
+    cluster.thin(1, 3);
+    let mut readers = Readers { through: u64::MAX, ..Readers::default() };
+    readers.contents.insert((blob, BlobVersion(1)));
+    while cluster.collect_with(cluster.volume, readers.clone()).1 {}
+    let (jobs, _) = cluster.collect_with(cluster.volume, readers.clone());
+    assert_eq!(jobs.iter().map(|job| job.dropped.version.0).collect::<Vec<_>>(), [2], "the other one is read");
+    assert_eq!(jobs[0].older.0, 1, "what is read is a neighbour");
+    readers.everything = true;
+    assert_eq!(cluster.collect_with(cluster.volume, readers).0, []);
+    assert_eq!(cluster.collect_all().len(), 2);
+}
+
+#[test]
+fn a_file_without_a_name_goes_when_it_is_closed_and_no_version_shows_it() {
+    let mut cluster = Cluster::new(1);
+    let inode = cluster.create("f");
+    let blob = cluster.publish(inode, 10);
+    cluster.change(Change::Unlink { parent: ROOT_INODE, name: name("f") }).unwrap();
+    // Whoever has it open writes on; what was there before is shown by the past only.
+    cluster.publish(inode, 20);
+    cluster.publish(inode, 30);
+    let mut readers = Readers { through: u64::MAX, ..Readers::default() };
+    readers.inodes.insert(inode);
+    let (jobs, _) = cluster.collect_with(cluster.volume, readers.clone());
+    assert_eq!(jobs.iter().map(|job| job.dropped.version.0).collect::<Vec<_>>(), [2], "it left no past, and 3 replaced it");
+    assert_eq!(cluster.attributes(inode).size, 30);
+    assert_eq!(cluster.collect_all(), [(blob.number, 2, 1, Some(3)), (blob.number, 3, 1, None)], "the past shows version 1");
+    assert!(namespace::head_attributes(cluster.machine.kv(), cluster.volume, inode).unwrap().is_none());
+    assert_eq!(cluster.size_at(2, inode).unwrap(), 10);
+    cluster.create("g");
+    cluster.thin(1, 3);
+    assert_eq!(cluster.collect_all(), [(blob.number, 1, 0, None)]);
+    assert!(cluster.commit(blob, 1).is_err(), "the blob is forgotten");
+}
+
+#[test]
+fn a_clone_keeps_what_it_began_with() {
+    let mut cluster = Cluster::new(1);
+    let inode = cluster.create("f");
+    let origin = cluster.publish(inode, 10);
+    cluster.publish(inode, 20);
+    let restore = Change::Restore { parent: ROOT_INODE, name: name("f"), source: ROOT_INODE, to: VolumeVersion(2) };
+    cluster.change(restore).unwrap();
+    let clone = cluster.publish(inode, 5);
+    assert_ne!(clone, origin);
+    cluster.thin(1, 4);
+    // Of the origin version 2 goes; version 1 is what the clone began with.
+    assert_eq!(cluster.collect_all(), [(origin.number, 2, 1, None)]);
+    cluster.change(Change::Unlink { parent: ROOT_INODE, name: name("f") }).unwrap();
+    cluster.create("g");
+    cluster.thin(1, 99);
+    assert_eq!(cluster.collect_all(), [(clone.number, 1, 0, None), (origin.number, 1, 0, None)], "the clone first");
+}
+
+#[test]
+fn a_compaction_replaces_a_tree_that_nothing_shows() {
+    let mut cluster = Cluster::new(1);
+    let inode = cluster.create("f");
+    let blob = cluster.publish(inode, 10);
+    let update = cluster.update(0, 10);
+    let ticket = cluster.ticket(inode, Operation::Compact { read_at: BlobVersion(1), update }).unwrap();
+    cluster.commit(blob, ticket.entry.version.0).unwrap();
+    assert_eq!(cluster.collect_all(), [(blob.number, 1, 0, Some(2))]);
+    let update = cluster.update(0, 10);
+    let late = cluster.ticket(inode, Operation::Compact { read_at: BlobVersion(0), update });
+    assert_eq!(kind(late), ErrorKind::Conflict, "entries that are collected cannot be checked");
+    assert_eq!(cluster.attributes(inode).size, 10);
+}
+
+#[test]
+fn a_version_that_is_woven_on_stays() {
+    let mut cluster = Cluster::new(1);
+    let inode = cluster.create("f");
+    let blob = cluster.publish(inode, 10);
+    let ticket = cluster.write(inode, 3, 4);
+    cluster.change(Change::Unlink { parent: ROOT_INODE, name: name("f") }).unwrap();
+    cluster.create("g");
+    cluster.thin(1, 99);
+    assert_eq!(cluster.collect_all(), [], "version 2 is in flight and refers to version 1");
+    cluster.commit(blob, ticket.entry.version.0).unwrap();
+    assert_eq!(cluster.collect_all(), [(blob.number, 1, 0, Some(2)), (blob.number, 2, 0, None)]);
+}
+
+#[test]
+fn a_removed_volume_is_collected_to_the_last_blob() {
+    let mut cluster = Cluster::new(1);
+    let (f, g) = (cluster.create("f"), cluster.create("g"));
+    let (first, second) = (cluster.publish(f, 10), cluster.publish(g, 20));
+    cluster.act(Action::Volume(VolumeRequest::Remove("show".into()))).unwrap();
+    assert_eq!(cluster.collect_all(), [(first.number, 1, 0, None), (second.number, 1, 0, None)]);
+}
+
+#[test]
+fn the_policy_is_kept_with_the_volume() {
+    let mut cluster = Cluster::new(1);
+    let policy = Retention { hourly: 24, keep_all: Some(std::time::Duration::from_secs(60)), ..Retention::default() };
+    cluster.act(Action::SetPolicy(cluster.volume, policy)).unwrap();
+    assert_eq!(namespace::policy(cluster.machine.kv(), cluster.volume).unwrap(), policy);
+}
