@@ -80,7 +80,7 @@ impl ReadPlan {
         let within = |offset: u64| offset.saturating_sub(page_start).min(u64::from(self.geometry.page_size())) as u32;
         let wanted = within(self.range.start)..within(self.range.end);
         let parts = page.fragments.iter().filter_map(|fragment| fragment.part(&wanted));
-        self.data.extend(parts.map(|Fragment { page_offset, length, object, object_offset }| Piece {
+        self.data.extend(parts.map(|Fragment { page_offset, length, object, object_offset, .. }| Piece {
             file_offset: page_start + u64::from(page_offset),
             length: u64::from(length),
             source: Source::Object { object, object_offset },

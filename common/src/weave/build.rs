@@ -145,7 +145,7 @@ impl<'t> Weaver<'t> {
         }
         let mut descriptor = bottom.cloned().unwrap_or_default();
         for entry in layers.into_iter().rev() {
-            entry.apply(page, &mut descriptor);
+            entry.apply(self.blob, page, &mut descriptor);
         }
         descriptor
     }
@@ -204,7 +204,7 @@ mod tests {
     use super::*;
     use crate::checksum::Digest;
     use crate::id::{GroupId, PageObjectId, SessionId, VolumeId};
-    use crate::weave::{DataExtent, Operation, PageObject, Update, assign, tree_of};
+    use crate::weave::{Birth, DataExtent, Fragment, Operation, PageObject, Update, assign, tree_of};
 
     const PAGE: u32 = 1 << 16;
 
@@ -281,7 +281,8 @@ mod tests {
                 digest: Digest(0),
                 group: GroupId(0),
             };
-            crowded.overlay(crate::weave::Fragment { page_offset: i as u32, length: 1, object, object_offset: 0 });
+            let born = Birth { blob: 2, version: BlobVersion(1), border: None };
+            crowded.overlay(Fragment { page_offset: i as u32, length: 1, object, object_offset: 0, born });
         }
         let leaf = |last| Node::Leaf(vec![PageDescriptor::default(), PageDescriptor::default(), PageDescriptor::default(), last]);
         let woven = [(id(5), leaf(crowded.clone())), (id(2), leaf(crowded)), (id(3), leaf(PageDescriptor::default()))];

@@ -5,15 +5,16 @@
 //! ```
 //!
 //! The id is part of the checksum and not of the bytes: a node stored or answered under a wrong id is found out like a damaged one.
-//! A leaf lists its page objects once and its fragments refer to them; a child made by the node's own blob gives its version
+//! A leaf lists its page objects once, each with the update that brought it, and its fragments refer to them; a child made by the node's own blob gives its version
 //! as the distance back from the node's. So a full leaf of fan-out 32 takes about 800 bytes, an inner node about 100.
 
 use crate::checksum::crc64;
 use crate::id::{BlobVersion, NodeId};
 use crate::limits::{FAN_OUT_MAX, FAN_OUT_MIN, NODE_BYTES_MAX, PAGE_SIZE_MAX};
-use crate::weave::{Fragment, Node, NodeRef, PageDescriptor, PageObject};
+use crate::weave::{Birth, Fragment, Node, NodeRef, PageDescriptor, PageObject};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 /// The form that this build writes, and the only one so far.
 const FORMAT: u8 = 1;
@@ -53,8 +54,24 @@ pub enum NodeError {
 
 #[derive(Serialize, Deserialize)]
 enum StoredNode {
-    Leaf { objects: Vec<PageObject>, pages: Vec<Vec<StoredFragment>> },
+    Leaf { objects: Vec<StoredObject>, pages: Vec<Vec<StoredFragment>> },
     Inner(Vec<StoredRef>),
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredObject {
+    object: PageObject,
+    birth: StoredBirth,
+    /// 0 if all its bytes are on one page; else the second of its pages, counted from the leaf's first one, and 1 added.
+    border: u32,
+}
+
+#[derive(Serialize, Deserialize)]
+enum StoredBirth {
+    /// Brought by the leaf's own blob, this many versions before the leaf's.
+    Own { age: u64 },
+    /// By the origin of a clone.
+    Far { blob: u64, version: BlobVersion },
 }
 
 #[derive(Serialize, Deserialize)]
@@ -89,7 +106,7 @@ enum StoredRef {
 pub fn encode_node(id: &NodeId, node: &Node) -> Result<Vec<u8>, NodeError> {
     let stored = match node {
         Node::Leaf(pages) => {
-            store_leaf(pages).ok_or(NodeError::Malformed { node: *id, detail: "fragments overlap or are not in order" })?
+            store_leaf(id, pages).ok_or(NodeError::Malformed { node: *id, detail: "its fragments do not fit it" })?
         }
         Node::Inner(children) => StoredNode::Inner(children.iter().map(|child| store_ref(id, *child)).collect()),
     };
@@ -121,7 +138,7 @@ pub fn decode_node(id: &NodeId, bytes: &[u8]) -> Result<Node, NodeError> {
         return Err(malformed("bytes follow its end"));
     }
     match stored {
-        StoredNode::Leaf { objects, pages } if id.level == 1 => load_leaf(&objects, pages),
+        StoredNode::Leaf { objects, pages } if id.level == 1 => load_leaf(id, &objects, pages),
         StoredNode::Inner(children) if id.level > 1 => load_inner(id, children),
         StoredNode::Leaf { .. } | StoredNode::Inner(_) => Err("a leaf at an inner level, or an inner node at level 1"),
     }
@@ -140,16 +157,19 @@ fn checksum(id: &NodeId, content: &[u8]) -> u64 {
     crc64(&bytes)
 }
 
-fn store_leaf(pages: &[PageDescriptor]) -> Option<StoredNode> {
+fn store_leaf(id: &NodeId, pages: &[PageDescriptor]) -> Option<StoredNode> {
     let mut objects = Vec::new();
     let mut places = HashMap::new();
     let mut store_page = |page: &PageDescriptor| {
         let mut end = 0;
         let store = |fragment: &Fragment| {
-            let object = *places.entry(fragment.object).or_insert_with(|| {
-                objects.push(fragment.object);
-                objects.len() as u32 - 1
-            });
+            let object = match places.entry((fragment.object, fragment.born)) {
+                Entry::Occupied(place) => *place.get(),
+                Entry::Vacant(place) => {
+                    objects.push(store_object(id, pages.len(), fragment)?);
+                    *place.insert(objects.len() as u32 - 1)
+                }
+            };
             let gap = fragment.page_offset.checked_sub(end)?;
             end = fragment.page_end();
             Some(StoredFragment { gap, length: fragment.length, object, object_offset: fragment.object_offset })
@@ -160,12 +180,50 @@ fn store_leaf(pages: &[PageDescriptor]) -> Option<StoredNode> {
     Some(StoredNode::Leaf { objects, pages })
 }
 
-fn load_leaf(objects: &[PageObject], pages: Vec<Vec<StoredFragment>>) -> Result<Node, &'static str> {
-    check_fan_out(pages.len())?;
-    pages.into_iter().map(|page| load_page(objects, page)).collect::<Result<_, _>>().map(Node::Leaf)
+/// `None` if the object's border is not one of the leaf's.
+fn store_object(id: &NodeId, page_count: usize, fragment: &Fragment) -> Option<StoredObject> {
+    let Birth { blob, version, border } = fragment.born;
+    let birth = match id.version.0.checked_sub(version.0) {
+        Some(age) if blob == id.blob.number => StoredBirth::Own { age },
+        _ => StoredBirth::Far { blob, version },
+    };
+    let border = match border {
+        None => 0,
+        Some(page) => u32::try_from(page.checked_sub(first_page(id, page_count))?.checked_add(1)?).ok()?,
+    };
+    Some(StoredObject { object: fragment.object, birth, border })
 }
 
-fn load_page(objects: &[PageObject], stored: Vec<StoredFragment>) -> Result<PageDescriptor, &'static str> {
+fn first_page(id: &NodeId, page_count: usize) -> u64 {
+    id.index.saturating_mul(page_count as u64)
+}
+
+fn load_leaf(id: &NodeId, objects: &[StoredObject], pages: Vec<Vec<StoredFragment>>) -> Result<Node, &'static str> {
+    check_fan_out(pages.len())?;
+    let first = first_page(id, pages.len());
+    let load = |stored: &StoredObject| load_birth(id, first, stored).map(|birth| (stored.object, birth));
+    let objects: Vec<_> = objects.iter().map(load).collect::<Result<_, _>>()?;
+    let numbered = (first..=u64::MAX).zip(pages);
+    numbered.map(|(number, page)| load_page(&objects, number, page)).collect::<Result<_, _>>().map(Node::Leaf)
+}
+
+fn load_birth(id: &NodeId, first_page: u64, stored: &StoredObject) -> Result<Birth, &'static str> {
+    let (blob, version) = match stored.birth {
+        StoredBirth::Own { age } => {
+            let version = id.version.0.checked_sub(age).ok_or("an object is older than its blob")?;
+            (id.blob.number, BlobVersion(version))
+        }
+        StoredBirth::Far { blob, version } => (blob, version),
+    };
+    let border = stored.border.checked_sub(1).map(|place| first_page.saturating_add(u64::from(place)));
+    Ok(Birth { blob, version, border })
+}
+
+fn load_page(
+    objects: &[(PageObject, Birth)],
+    number: u64,
+    stored: Vec<StoredFragment>,
+) -> Result<PageDescriptor, &'static str> {
     let mut end = 0u64;
     let mut fragments = Vec::with_capacity(stored.len());
     for part in stored {
@@ -174,11 +232,15 @@ fn load_page(objects: &[PageObject], stored: Vec<StoredFragment>) -> Result<Page
         if part.length == 0 || end > u64::from(PAGE_SIZE_MAX) {
             return Err("a fragment is empty, or reaches behind the end of the largest page");
         }
-        let object = *objects.get(part.object as usize).ok_or("a fragment names no object")?;
+        let (object, born) = *objects.get(part.object as usize).ok_or("a fragment names no object")?;
         if u64::from(part.object_offset) + u64::from(part.length) > u64::from(object.length) {
             return Err("a fragment reaches behind the end of its object");
         }
-        fragments.push(Fragment { page_offset: start as u32, length: part.length, object, object_offset: part.object_offset });
+        if born.border.is_some_and(|border| border != number && border.checked_sub(1) != Some(number)) {
+            return Err("a fragment lies on a page that its object has no bytes for");
+        }
+        let (page_offset, length, object_offset) = (start as u32, part.length, part.object_offset);
+        fragments.push(Fragment { page_offset, length, object, object_offset, born });
     }
     Ok(PageDescriptor { fragments })
 }
@@ -237,11 +299,13 @@ mod tests {
     fn fragment(page_offset: u32, length: u32, sequence: u64, object_offset: u32) -> Fragment {
         let id = PageObjectId { session: SessionId(5), sequence };
         let object = PageObject { id, length: 1 << 16, digest: Digest(0x0102_0304_0506_0708), group: GroupId(3) };
-        Fragment { page_offset, length, object, object_offset }
+        let born = Birth { blob: 7, version: BlobVersion(298), border: None };
+        Fragment { page_offset, length, object, object_offset, born }
     }
 
     fn leaf() -> Node {
-        let fragments = vec![fragment(0, 100, 9, 4), fragment(100, 5, 10, 0), fragment(200, 1, 9, 700)];
+        let far = Birth { blob: 6, version: BlobVersion(2), border: Some(1) };
+        let fragments = vec![fragment(0, 100, 9, 4), Fragment { born: far, ..fragment(100, 5, 10, 0) }, fragment(200, 1, 9, 700)];
         Node::Leaf(vec![PageDescriptor { fragments }, PageDescriptor::default()])
     }
 
@@ -299,14 +363,21 @@ mod tests {
     #[test]
     fn nonsense_under_a_right_checksum_is_refused() {
         let leaf_id = id(300, 1, 0);
+        let object = |age, border| {
+            let object = fragment(0, 1, 1, 0).object;
+            StoredObject { object, birth: StoredBirth::Own { age }, border }
+        };
         let holes = |count| StoredNode::Inner((0..count).map(|_| StoredRef::Hole).collect());
         assert_eq!(
             decode_node(&id(9, 2, 0), &sealed(&id(9, 2, 0), 2, &holes(2))),
             Err(NodeError::Format { node: id(9, 2, 0), format: 2 })
         );
         let pages = |part: StoredFragment| {
-            let objects = vec![fragment(0, 1, 1, 0).object];
-            StoredNode::Leaf { objects, pages: vec![vec![part], Vec::new()] }
+            StoredNode::Leaf { objects: vec![object(2, 0)], pages: vec![vec![part], Vec::new()] }
+        };
+        let of = |object| {
+            let part = StoredFragment { gap: 0, length: 1, object: 0, object_offset: 0 };
+            StoredNode::Leaf { objects: vec![object], pages: vec![vec![part], Vec::new()] }
         };
         let part = |gap, length, object, object_offset| pages(StoredFragment { gap, length, object, object_offset });
         let near = |age| StoredNode::Inner(vec![StoredRef::Near { age }, StoredRef::Hole]);
@@ -320,6 +391,9 @@ mod tests {
             (leaf_id, part(0, 1, 1, 0)),
             (leaf_id, part(0, 65_536, 0, 1)),
             (leaf_id, part(u32::MAX, u32::MAX, 0, 0)),
+            (leaf_id, of(object(301, 0))),
+            (leaf_id, of(object(2, 3))),
+            (leaf_id, of(object(2, u32::MAX))),
             (id(9, 2, 0), holes(0)),
             (id(9, 2, 0), holes(3)),
             (id(9, 2, 0), holes(512)),

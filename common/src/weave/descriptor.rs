@@ -21,7 +21,7 @@ impl Fragment {
         let start = self.page_offset.max(range.start);
         let end = self.page_end().min(range.end);
         let object_offset = self.object_offset + start.saturating_sub(self.page_offset);
-        (start < end).then(|| Self { page_offset: start, length: end - start, object: self.object, object_offset })
+        (start < end).then(|| Self { page_offset: start, length: end - start, object_offset, ..*self })
     }
 
     /// Whether `next` is the next bytes of the same object at the next bytes of the page.
@@ -84,7 +84,8 @@ mod tests {
     use super::*;
     use crate::checksum::Digest;
     use crate::id::{GroupId, PageObjectId, SessionId};
-    use crate::weave::PageObject;
+    use crate::id::BlobVersion;
+    use crate::weave::{Birth, PageObject};
     use proptest::prelude::*;
 
     const PAGE: usize = 48;
@@ -96,7 +97,8 @@ mod tests {
             digest: Digest(sequence),
             group: GroupId(1),
         };
-        Fragment { page_offset, length, object, object_offset }
+        let born = Birth { blob: 1, version: BlobVersion(1), border: None };
+        Fragment { page_offset, length, object, object_offset, born }
     }
 
     /// Each byte's source; the naive form of a page.

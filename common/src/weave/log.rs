@@ -54,6 +54,20 @@ pub enum UpdateError {
         /// Which extent.
         place: usize,
     },
+    /// A page object that no extent uses: nobody would ever delete it.
+    #[error("no data extent uses object {object}")]
+    Unused {
+        /// Which object.
+        object: usize,
+    },
+    /// A page object with bytes here and there in the file; collection looks for them on two neighbouring pages.
+    #[error("the bytes of object {object} lie further apart than a page is long ({page_size} bytes)")]
+    Scattered {
+        /// Which object.
+        object: usize,
+        /// The blob's page size.
+        page_size: u32,
+    },
     /// The file would become longer than a file can be.
     #[error("the file would end at byte {end}; {FILE_BYTES_MAX} is the most")]
     TooLong {
@@ -89,7 +103,21 @@ pub fn validate(update: &Update, geometry: Geometry) -> Result<(), UpdateError> 
         check_end(*end)?;
     }
     validate_holes(update)?;
-    validate_data(update)
+    validate_data(update)?;
+    validate_places(update, page_size)
+}
+
+/// Where the update puts each of its objects.
+fn validate_places(update: &Update, page_size: u32) -> Result<(), UpdateError> {
+    let mut first: Vec<Option<u64>> = vec![None; update.objects.len()];
+    for extent in &update.data {
+        let object = extent.object as usize;
+        let start = *first[object].get_or_insert(extent.offset);
+        if extent.offset + u64::from(extent.length) - start > u64::from(page_size) {
+            return Err(UpdateError::Scattered { object, page_size });
+        }
+    }
+    first.iter().position(Option::is_none).map_or(Ok(()), |object| Err(UpdateError::Unused { object }))
 }
 
 fn validate_holes(update: &Update) -> Result<(), UpdateError> {

@@ -51,10 +51,13 @@
 
 mod build;
 mod codec;
+mod collect;
 mod descriptor;
 mod log;
 pub(crate) mod ranges;
 mod slot;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 #[cfg(test)]
 mod tests;
 mod touch;
@@ -63,6 +66,7 @@ mod walk;
 
 pub use build::{Weaver, crowded_pages};
 pub use codec::{NodeError, decode_node, encode_node};
+pub use collect::{CollectStep, Collection, Garbage};
 pub use log::{UpdateError, assign, tree_of, validate};
 pub use slot::Slot;
 pub use touch::{Footprint, touches_since};

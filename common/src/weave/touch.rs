@@ -13,7 +13,7 @@
 
 use crate::id::BlobId;
 use crate::weave::ranges::Ranges;
-use crate::weave::{ByteRange, DataExtent, Fragment, Geometry, LogEntry, NodeRef, PageDescriptor, Slot, Update};
+use crate::weave::{Birth, ByteRange, DataExtent, Fragment, Geometry, LogEntry, NodeRef, PageDescriptor, Slot, Update};
 use std::ops::Range;
 
 /// A log entry with its page sets. Every question is a binary search, however many extents there are.
@@ -29,6 +29,8 @@ pub struct Footprint<'e> {
     holes: Ranges,
     /// Pages of which no older byte remains.
     covered: Ranges,
+    /// Of each object, the second of its pages, if it has two.
+    borders: Vec<Option<u64>>,
 }
 
 impl<'e> Footprint<'e> {
@@ -48,6 +50,7 @@ impl<'e> Footprint<'e> {
             holes: hole_pages.without(&data_pages),
             covered: Ranges::union(changed_bytes.iter().map(|bytes| inward(&bytes, geometry))),
             hole_bytes,
+            borders: borders(&entry.update, geometry),
         }
     }
 
@@ -102,8 +105,8 @@ impl<'e> Footprint<'e> {
         self.covered.iter()
     }
 
-    /// Lays this update's part of `page` over what was there: holes first, then data.
-    pub fn apply(&self, page: u64, descriptor: &mut PageDescriptor) {
+    /// Lays this update's part of `page` over what was there: holes first, then data. `blob` is the entry's.
+    pub fn apply(&self, blob: BlobId, page: u64, descriptor: &mut PageDescriptor) {
         let page_size = u64::from(self.geometry.page_size());
         let page_start = page.saturating_mul(page_size);
         let bytes = page_start..page_start.saturating_add(page_size);
@@ -116,11 +119,13 @@ impl<'e> Footprint<'e> {
         for extent in data[first..].iter().take_while(|extent| extent.offset < bytes.end) {
             let Some(object) = self.entry.update.objects.get(extent.object as usize) else { continue };
             let (start, end) = (extent.offset.max(bytes.start), extent_bytes(extent).end.min(bytes.end));
+            let border = self.borders.get(extent.object as usize).copied().flatten();
             descriptor.overlay(Fragment {
                 page_offset: within(start),
                 length: (end - start) as u32,
                 object: *object,
                 object_offset: extent.object_offset + (start - extent.offset) as u32,
+                born: Birth { blob: blob.number, version: self.entry.version, border },
             });
         }
     }
@@ -141,6 +146,23 @@ pub fn touches_since<'e>(entries: impl IntoIterator<Item = &'e LogEntry>, update
 fn hole_bytes(update: &Update) -> Ranges {
     let cut = update.cut_to.map(|cut| cut..ByteRange::UNBOUNDED);
     Ranges::union(update.holes.iter().map(|hole| hole.start..hole.end).chain(cut))
+}
+
+/// Of each object of an update the second page that has bytes of it, if two have.
+fn borders(update: &Update, geometry: Geometry) -> Vec<Option<u64>> {
+    let mut first: Vec<Option<u64>> = vec![None; update.objects.len()];
+    let mut borders = vec![None; update.objects.len()];
+    // Extents are in order of offset: the first page that is met is the lower one.
+    for extent in &update.data {
+        let object = extent.object as usize;
+        let (Some(first), Some(border)) = (first.get_mut(object), borders.get_mut(object)) else { continue };
+        let pages = outward(&extent_bytes(extent), geometry);
+        let lowest = *first.get_or_insert(pages.start);
+        if pages.end > lowest + 1 {
+            *border = Some(lowest + 1);
+        }
+    }
+    borders
 }
 
 fn extent_bytes(extent: &DataExtent) -> Range<u64> {

@@ -117,6 +117,17 @@ pub struct PageObject {
     pub group: GroupId,
 }
 
+/// The update that brought a page object, and where its bytes lie: what collection has to know of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Birth {
+    /// Number of the blob whose update it was; in a clone's leaf perhaps its origin's.
+    pub blob: u64,
+    /// The version that the update became.
+    pub version: BlobVersion,
+    /// If the update put bytes of the object on two pages: the second one. The first is the page before it.
+    pub border: Option<u64>,
+}
+
 /// Bytes of a page and where they lie.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Fragment {
@@ -128,6 +139,8 @@ pub struct Fragment {
     pub object: PageObject,
     /// Where in the object they start.
     pub object_offset: u32,
+    /// Whose object it is.
+    pub born: Birth,
 }
 
 /// One page of one blob version: fragments in order of `page_offset`, disjoint. Bytes that no fragment covers are zero.
@@ -211,7 +224,8 @@ pub struct DataExtent {
 /// What one blob version changes. Applied in this order: cut, holes, data, grow.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Update {
-    /// The page objects it brings.
+    /// The page objects it brings. Each is used by an extent, its extents lie within one page's length of the file (so on at
+    /// most two neighbouring pages), and no other update brings it: collection relies on all three.
     pub objects: Vec<PageObject>,
     /// The file was cut to this size at some moment: bytes from here on that `data` does not give are zero.
     pub cut_to: Option<u64>,

@@ -1,10 +1,10 @@
 //! Runs of data longer than a search looks ahead, and reads at the edges.
 
-use super::checks::{check_next_data, check_read};
-use super::definition::{BlobLog, Definition};
-use super::history::{Nodes, drive};
-use super::model::FileModel;
-use super::operations::Operations;
+use crate::weave::testing::checks::{check_next_data, check_read};
+use crate::weave::testing::definition::{BlobLog, Definition};
+use crate::weave::testing::history::{Nodes, drive};
+use crate::weave::testing::model::FileModel;
+use crate::weave::testing::operations::Operations;
 use crate::blob::{ChangedRanges, NextData, Piece, ReadPlan, Source};
 use crate::id::{BlobId, BlobVersion, VolumeId};
 use crate::weave::{ByteRange, Geometry, Operation, Tree, Update, Walk, assign, tree_of};

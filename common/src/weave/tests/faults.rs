@@ -1,76 +1,22 @@
-//! Planted bugs: each is one that an implementation of weaving could well have, and the checker must find every one of them.
+//! The checker finds every planted bug ([`Fault`], [`Builder`], [`Collector`]).
 
-use super::checks::Violation;
-use super::history::History;
-use super::model::FileModel;
-use crate::weave::{ByteRange, LogEntry, Update};
-
-/// A bug in the definitions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fault {
-    /// A reference above a version's root names a node that is not there.
-    NoSpineCompression,
-    /// A cut in the middle of a page leaves the rest of the page.
-    CutKeepsPartPage,
-}
-
-/// Who builds the nodes of a history.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Builder {
-    /// The weaver, compared with the definitions.
-    Weaver,
-    /// The definitions, with or without a bug.
-    Definition(Option<Fault>),
-    /// The weaver on entries whose cut ends where the file ended.
-    FiniteCut,
-    /// The weaver, for which the oldest entry in flight touches nothing.
-    MissingInFlight,
-    /// The weaver, for which an entry in flight that changes nothing but the size does not touch its root. The content is right
-    /// all the same; only who weaves from another base gets other nodes.
-    RootIsNoTouch,
-    /// The weaver, and a version manager that grants every compaction.
-    CompactingAnyway,
-}
-
-impl Builder {
-    /// Puts the builder's bug into what it is given.
-    pub(super) fn spoil(self, entry: &mut LogEntry, in_flight: &mut [LogEntry], models: &[FileModel]) {
-        match self {
-            Self::FiniteCut => {
-                for entry in in_flight.iter_mut().chain([entry]) {
-                    if let Some(cut) = entry.update.cut_to.take() {
-                        let size_before = models[entry.version.0 as usize - 1].size;
-                        entry.update.holes.push(ByteRange::new(cut, size_before));
-                    }
-                }
-            }
-            Self::MissingInFlight => {
-                if let Some(oldest) = in_flight.first_mut() {
-                    oldest.update = Default::default();
-                    oldest.height = u8::MAX;
-                }
-            }
-            Self::RootIsNoTouch => {
-                let changes_nothing =
-                    |update: &Update| update.data.is_empty() && update.holes.is_empty() && update.cut_to.is_none();
-                for entry in in_flight.iter_mut().filter(|entry| changes_nothing(&entry.update)) {
-                    entry.height = u8::MAX;
-                }
-            }
-            Self::Weaver | Self::Definition(_) | Self::CompactingAnyway => {}
-        }
-    }
-}
+use crate::weave::testing::checks::Violation;
+use crate::weave::testing::faults::{Builder, Collector, Fault};
+use crate::weave::testing::history::History;
 
 /// The first violation within so many histories that only a blind checker would miss it.
 fn first_violation(builder: Builder) -> Option<Violation> {
-    (0..5_000).find_map(|seed| History::new(seed, builder).run(16).err())
+    first_violation_of(builder, Collector::Right)
+}
+
+fn first_violation_of(builder: Builder, collector: Collector) -> Option<Violation> {
+    (0..5_000).find_map(|seed| History::new(seed, builder, collector).run(16).err())
 }
 
 #[test]
 fn the_definitions_alone_pass() {
     for seed in 0..500 {
-        History::new(seed, Builder::Definition(None)).run(16).unwrap_or_else(|violation| panic!("seed {seed}: {violation:?}"));
+        History::new(seed, Builder::Definition(None), Collector::Right).run(16).unwrap_or_else(|violation| panic!("seed {seed}: {violation:?}"));
     }
 }
 
@@ -111,4 +57,67 @@ fn a_cut_page_that_keeps_its_tail_is_caught() {
 fn an_unconditional_compaction_is_caught() {
     let violation = first_violation(Builder::CompactingAnyway);
     assert!(matches!(violation, Some(Violation::Content(_) | Violation::SizeChain(_))), "{violation:?}");
+}
+
+/// Something that is needed was deleted.
+fn loses(collector: Collector) {
+    let violation = first_violation_of(Builder::Weaver, collector);
+    let is_loss = matches!(violation, Some(Violation::Lost(_) | Violation::Unreachable(_) | Violation::Content(_)));
+    assert!(is_loss, "{collector:?}: {violation:?}");
+}
+
+/// Something stays that nobody needs.
+fn leaks(collector: Collector) {
+    let violation = first_violation_of(Builder::Weaver, collector);
+    assert!(matches!(violation, Some(Violation::Leak(_))), "{collector:?}: {violation:?}");
+}
+
+#[test]
+fn a_collection_that_ignores_its_newer_neighbour_is_caught() {
+    loses(Collector::IgnoresNewer);
+}
+
+#[test]
+fn a_collection_that_ignores_its_older_neighbour_is_caught() {
+    loses(Collector::IgnoresOlder);
+}
+
+#[test]
+fn a_collection_that_ignores_a_clones_pin_is_caught() {
+    loses(Collector::IgnoresPins);
+}
+
+#[test]
+fn a_clone_that_takes_its_origin_along_is_caught() {
+    loses(Collector::TakesTheOrigin);
+}
+
+#[test]
+fn a_head_that_is_dropped_is_caught() {
+    loses(Collector::DropsTheHead);
+}
+
+#[test]
+fn walks_of_neighbours_at_once_are_caught() {
+    leaks(Collector::WalksAtOnce);
+}
+
+#[test]
+fn a_root_that_goes_first_is_caught() {
+    leaks(Collector::ParentsFirst);
+}
+
+#[test]
+fn a_leaf_that_goes_before_its_objects_is_caught() {
+    leaks(Collector::NodesBeforeObjects);
+}
+
+#[test]
+fn objects_taken_to_be_as_young_as_their_leaf_are_caught() {
+    loses(Collector::BornWithTheLeaf);
+}
+
+#[test]
+fn objects_on_two_leaves_judged_by_one_are_caught() {
+    loses(Collector::ForgetsBorders);
 }

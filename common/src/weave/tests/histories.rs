@@ -1,29 +1,38 @@
 //! The random histories of the normal test run.
 
-use super::faults::Builder;
-use super::history::{History, Seen};
+use crate::weave::testing::faults::{Builder, Collector};
+use crate::weave::testing::history::{History, Seen};
 
 /// Histories in one run, and steps in each: short ones find the same bugs as long ones, and say more about them.
 const HISTORIES: u64 = 100_000;
 const STEPS: usize = 18;
 
 /// What must have happened, each at least once in a hundred histories.
-const SOMETIMES: [&str; 17] = [
+const SOMETIMES: [&str; 26] = [
     "append in flight behind unpublished",
     "built without reading",
     "clone",
+    "clone gone before its origin",
+    "collection begun again",
+    "collection done",
     "compaction behind other updates",
     "compaction refused",
     "cut",
+    "deleted file",
     "difference between blobs",
+    "everything deleted",
     "half-finished build",
+    "late build of a base that is gone",
     "hole reference",
+    "object on two leaves looked up",
     "page of several fragments",
+    "pinned version kept",
     "punched hole",
     "reference into another blob",
     "reference into flight",
     "several extents",
     "shortened reference",
+    "tree deleted in many batches",
     "tree gets lower",
     "tree grows by two levels",
 ];
@@ -31,7 +40,7 @@ const SOMETIMES: [&str; 17] = [
 fn run(seeds: impl Iterator<Item = u64>, steps: usize) -> Seen {
     let mut seen = Seen::new();
     for seed in seeds {
-        let mut history = History::new(seed, Builder::Weaver);
+        let mut history = History::new(seed, Builder::Weaver, Collector::Right);
         if let Err(violation) = history.run(steps) {
             panic!("seed {seed}, {steps} steps: {violation:?}");
         }

@@ -1,46 +1,56 @@
-//! A cluster reduced to what weaving needs: logs, published versions, stored nodes. Steps are random, every step is checked.
+//! A cluster reduced to what weaving needs: logs, published versions, stored nodes and page objects. Steps are random, every
+//! step is checked.
 
 use super::checks::{Violation, check_diff, check_next_data, check_reach, check_read};
 use super::definition::{BlobLog, Definition};
-use super::faults::Builder;
+use super::collecting::Dropping;
+use super::faults::{Builder, Collector};
 use super::model::FileModel;
 use super::operations::Operations;
 use super::random::Random;
-use crate::id::{BlobId, BlobVersion, NodeId, VolumeId};
+use crate::id::{BlobId, BlobVersion, NodeId, PageObjectId, VolumeId};
 use crate::weave::{
     Geometry, LogEntry, Node, Operation, Tree, Walk, WalkError, Weaver, assign, decode_node, encode_node, touches_since, tree_of,
 };
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 /// How often things happened that a good set of histories must contain.
-pub(super) type Seen = BTreeMap<&'static str, u64>;
+pub type Seen = BTreeMap<&'static str, u64>;
 
-pub(super) type Nodes = HashMap<NodeId, Node>;
+pub type Nodes = HashMap<NodeId, Node>;
 
 const VOLUME: VolumeId = VolumeId(9);
 const BLOBS_MAX: usize = 4;
 const IN_FLIGHT_MAX: usize = 5;
 
 #[derive(Debug)]
-pub(super) struct History {
-    random: Random,
-    pub(super) geometry: Geometry,
+pub struct History {
+    pub(super) random: Random,
+    pub geometry: Geometry,
     operations: Operations,
     builder: Builder,
-    logs: Vec<BlobLog>,
+    pub(super) collector: Collector,
+    pub(super) logs: Vec<BlobLog>,
     /// Of each blob, each version from 0 on.
     models: Vec<Vec<FileModel>>,
-    published: Vec<u64>,
+    pub(super) published: Vec<u64>,
     /// Assigned versions whose nodes are not all stored.
-    unfinished: BTreeSet<(usize, u64)>,
-    pub(super) nodes: Nodes,
+    pub(super) unfinished: BTreeSet<(usize, u64)>,
+    /// Of each blob, the versions that are published and not dropped. 0 is one of them until the blob is gone.
+    pub(super) kept: Vec<BTreeSet<u64>>,
+    /// Of each blob, the version that is being dropped.
+    pub(super) dropping: Vec<Option<Dropping>>,
+    /// Of each blob, whether its file was deleted.
+    pub(super) deleted: Vec<bool>,
+    pub nodes: Nodes,
+    pub(super) objects: HashSet<PageObjectId>,
     /// Nodes from which everything reachable is known to exist.
-    reached: HashSet<NodeId>,
-    pub(super) seen: Seen,
+    pub(super) reached: HashSet<NodeId>,
+    pub seen: Seen,
 }
 
 impl History {
-    pub(super) fn new(seed: u64, builder: Builder) -> Self {
+    pub fn new(seed: u64, builder: Builder, collector: Collector) -> Self {
         let mut random = Random(seed);
         // Small fan-outs make high trees of few pages; the large ones are expensive for the brute-force definitions.
         let fan_out = match random.below(100) {
@@ -57,11 +67,16 @@ impl History {
             geometry,
             operations: Operations::new(geometry),
             builder,
+            collector,
             logs: Vec::new(),
             models: Vec::new(),
             published: Vec::new(),
             unfinished: BTreeSet::new(),
+            kept: Vec::new(),
+            dropping: Vec::new(),
+            deleted: Vec::new(),
             nodes: Nodes::new(),
+            objects: HashSet::new(),
             reached: HashSet::new(),
             seen: Seen::new(),
         };
@@ -69,29 +84,33 @@ impl History {
         history
     }
 
-    /// Takes `steps` random steps, then finishes and checks every version.
-    pub(super) fn run(&mut self, steps: usize) -> Result<(), Violation> {
+    /// Takes `steps` random steps, then finishes and checks every version; in some histories deletes everything in the end.
+    pub fn run(&mut self, steps: usize) -> Result<(), Violation> {
         for _ in 0..steps {
             match self.random.below(100) {
-                0..45 => self.assign_any()?,
-                45..85 => self.build_any()?,
-                85..90 => self.clone_any(),
-                90..94 => self.build_again()?,
+                0..38 => self.assign_any()?,
+                38..74 => self.build_any()?,
+                74..78 => self.clone_any(),
+                78..81 => self.build_again()?,
+                81..95 => self.collect_any()?,
+                95..96 => self.delete_any(),
                 _ => self.read_any()?,
             }
         }
         while !self.unfinished.is_empty() {
             self.build_any()?;
         }
+        self.collect_to_the_end()?;
         for blob in 0..self.logs.len() {
-            for version in 0..=self.published[blob] {
+            for version in self.kept[blob].clone() {
                 self.check_version(blob, version)?;
             }
         }
-        Ok(())
+        self.check_leaks()?;
+        if self.random.chance(25) { self.delete_everything() } else { Ok(()) }
     }
 
-    fn note(&mut self, what: &'static str, happened: bool) {
+    pub(super) fn note(&mut self, what: &'static str, happened: bool) {
         *self.seen.entry(what).or_default() += u64::from(happened);
     }
 
@@ -100,9 +119,12 @@ impl History {
         self.logs.push(BlobLog { id, origin, entries: Vec::new() });
         self.models.push(vec![model]);
         self.published.push(0);
+        self.kept.push(BTreeSet::from([0]));
+        self.dropping.push(None);
+        self.deleted.push(false);
     }
 
-    pub(super) fn tree(&self, blob: usize, version: u64) -> Tree {
+    pub fn tree(&self, blob: usize, version: u64) -> Tree {
         let log = &self.logs[blob];
         match (version.checked_sub(1), log.origin) {
             (Some(place), _) => tree_of(log.id, self.geometry, &log.entries[place as usize]),
@@ -113,18 +135,30 @@ impl History {
 
     fn clone_any(&mut self) {
         if self.logs.len() < BLOBS_MAX {
-            let blob = self.random.below(self.logs.len() as u64) as usize;
-            let version = self.random.between(0, self.published[blob]);
-            self.add_blob(Some((blob, version)), self.models[blob][version as usize].clone());
+            let (blob, version) = self.kept_version();
+            // A clone of a clone's version 0 is one of what that began with.
+            let origin = self.logs[blob].origin.filter(|_| version == 0).unwrap_or((blob, version));
+            self.add_blob(Some(origin), self.models[blob][version as usize].clone());
             self.note("clone", version > 0);
         }
     }
 
+    /// A version that can be opened. Files that were deleted show their past, too.
+    fn kept_version(&mut self) -> (usize, u64) {
+        loop {
+            let blob = self.random.below(self.logs.len() as u64) as usize;
+            let versions = self.readable(blob);
+            if !versions.is_empty() {
+                return (blob, *self.random.pick(&versions));
+            }
+        }
+    }
+
     fn assign_any(&mut self) -> Result<(), Violation> {
-        if self.unfinished.len() >= IN_FLIGHT_MAX {
+        let blob = self.random.below(self.logs.len() as u64) as usize;
+        if self.unfinished.len() >= IN_FLIGHT_MAX || self.deleted[blob] {
             return Ok(());
         }
-        let blob = self.random.below(self.logs.len() as u64) as usize;
         if self.random.chance(8) {
             return self.compact(blob);
         }
@@ -135,7 +169,8 @@ impl History {
 
     /// A compaction must be refused if it would change a byte; whether it is refused too often shows in what is seen.
     fn compact(&mut self, blob: usize) -> Result<(), Violation> {
-        let read_at = self.random.between(0, self.published[blob]);
+        let versions = self.readable(blob);
+        let read_at = *self.random.pick(&versions);
         let update = self.operations.compaction(&mut self.random, self.models[blob][read_at as usize].size);
         let since = &self.logs[blob].entries[read_at as usize..];
         let refused = touches_since(since, &update, self.geometry) && self.builder != Builder::CompactingAnyway;
@@ -175,6 +210,7 @@ impl History {
         if entry.size != model.size || !covers_least(self.geometry, &entry) {
             return Err(Violation::SizeChain(format!("size {} for {}, height {}", entry.size, model.size, entry.height)));
         }
+        self.objects.extend(entry.update.objects.iter().map(|object| object.id));
         self.models[blob].push(model);
         self.logs[blob].entries.push(entry);
         self.unfinished.insert((blob, version + 1));
@@ -187,7 +223,7 @@ impl History {
             return Ok(());
         }
         let (blob, version) = *self.random.pick(&unfinished);
-        let mut nodes = self.build(blob, version)?;
+        let Some(mut nodes) = self.build(blob, version)? else { return Ok(()) };
         if self.random.chance(25) {
             // The writer died on the way; or it is late, and somebody else finishes first.
             nodes.truncate(self.random.below(nodes.len() as u64) as usize);
@@ -200,38 +236,57 @@ impl History {
             && !self.unfinished.contains(&(blob, self.published[blob] + 1))
         {
             self.published[blob] += 1;
+            self.kept[blob].insert(self.published[blob]);
             self.check_version(blob, self.published[blob])?;
         }
         Ok(())
     }
 
-    /// A published version built once more by somebody who does not know.
+    /// A published version built once more by somebody who does not know. It is not dropped before he is sure to be dead.
     fn build_again(&mut self) -> Result<(), Violation> {
         let blob = self.random.below(self.logs.len() as u64) as usize;
-        if self.published[blob] == 0 {
+        let versions = self.readable(blob);
+        if versions.is_empty() {
             return Ok(());
         }
-        let version = self.random.between(1, self.published[blob]);
-        let nodes = self.build(blob, version)?;
-        self.store(nodes)
+        match *self.random.pick(&versions) {
+            0 => Ok(()),
+            version => self.build(blob, version)?.map_or(Ok(()), |nodes| self.store(nodes)),
+        }
     }
 
-    fn build(&mut self, blob: usize, version: u64) -> Result<Vec<(NodeId, Node)>, Violation> {
-        let base = self.random.between(0, self.published[blob].min(version - 1));
+    /// `None` if the only base that is left is none for this version: then it is published already.
+    fn build(&mut self, blob: usize, version: u64) -> Result<Option<Vec<(NodeId, Node)>>, Violation> {
         if let Builder::Definition(fault) = self.builder {
             let definition = Definition { logs: &self.logs, geometry: self.geometry, fault };
-            return Ok(definition.nodes(blob, version));
+            return Ok(Some(definition.nodes(blob, version)));
         }
+        // Any base will do that the writer saw once; it may have been collected meanwhile.
+        let base = self.random.between(0, self.published[blob].min(version - 1));
+        let woven = match self.build_from(blob, version, base) {
+            Err(Violation::Unreachable(_)) if !self.readable(blob).contains(&base) => {
+                self.note("late build of a base that is gone", true);
+                if self.published[blob] >= version {
+                    return Ok(None);
+                }
+                self.build_from(blob, version, self.published[blob])?
+            }
+            woven => woven?,
+        };
+        if self.builder == Builder::Weaver {
+            let definition = Definition { logs: &self.logs, geometry: self.geometry, fault: None };
+            check_definition(&woven, definition.nodes(blob, version))?;
+        }
+        Ok(Some(woven))
+    }
+
+    fn build_from(&mut self, blob: usize, version: u64, base: u64) -> Result<Vec<(NodeId, Node)>, Violation> {
         let ticket = &self.logs[blob].entries[base as usize..version as usize];
         let (mut entry, mut in_flight) = (ticket[ticket.len() - 1].clone(), ticket[..ticket.len() - 1].to_vec());
         self.builder.spoil(&mut entry, &mut in_flight, &self.models[blob]);
         let base_tree = self.tree(blob, base);
         let woven = self.weave(&base_tree, &in_flight, &entry)?;
         self.note_nodes(&woven, base, &in_flight);
-        if self.builder == Builder::Weaver {
-            let definition = Definition { logs: &self.logs, geometry: self.geometry, fault: None };
-            check_definition(&woven, definition.nodes(blob, version))?;
-        }
         Ok(woven)
     }
 
@@ -286,7 +341,7 @@ impl History {
         Ok(())
     }
 
-    fn check_version(&mut self, blob: usize, version: u64) -> Result<(), Violation> {
+    pub(super) fn check_version(&mut self, blob: usize, version: u64) -> Result<(), Violation> {
         let tree = self.tree(blob, version);
         check_reach(&tree, &self.nodes, &mut self.reached)?;
         check_read(&tree, &self.models[blob][version as usize], 0..u64::MAX, &self.nodes)
@@ -294,11 +349,7 @@ impl History {
 
     /// Reads of a part, searches for data, and differences between any two versions.
     fn read_any(&mut self) -> Result<(), Violation> {
-        let version_of = |random: &mut Random| {
-            let blob = random.below(self.logs.len() as u64) as usize;
-            (blob, random.between(0, self.published[blob]))
-        };
-        let (one, other) = (version_of(&mut self.random), version_of(&mut self.random));
+        let (one, other) = (self.kept_version(), self.kept_version());
         let (tree, model) = (self.tree(one.0, one.1), &self.models[one.0][one.1 as usize]);
         let ends = [self.random.below(model.size + 9), self.random.below((model.size + 9).min(5 << 20))];
         check_read(&tree, model, ends[0].min(ends[1])..ends[0].max(ends[1]), &self.nodes)?;
@@ -313,7 +364,7 @@ impl History {
 }
 
 /// Supplies a walk from `nodes`; also tells how many rounds it took.
-pub(super) fn drive<W: Walk>(mut walk: W, nodes: &Nodes) -> Result<(W::Output, usize), Violation> {
+pub fn drive<W: Walk>(mut walk: W, nodes: &Nodes) -> Result<(W::Output, usize), Violation> {
     let mut rounds = 0;
     loop {
         let missing = walk.missing();

@@ -5,22 +5,22 @@ use crate::weave::{ByteRange, Operation, PageObject, Update};
 
 /// Bytes `[start, end)` of the file are those of `object` from `offset` on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Run {
-    pub(super) start: u64,
-    pub(super) end: u64,
-    pub(super) object: PageObject,
-    pub(super) offset: u64,
+pub struct Run {
+    pub start: u64,
+    pub end: u64,
+    pub object: PageObject,
+    pub offset: u64,
 }
 
 /// One version of a file. Bytes without a run are zero.
 #[derive(Clone, Debug, Default)]
-pub(super) struct FileModel {
-    pub(super) size: u64,
+pub struct FileModel {
+    pub size: u64,
     runs: Vec<Run>,
 }
 
 impl FileModel {
-    pub(super) fn apply(&mut self, operation: &Operation) {
+    pub fn apply(&mut self, operation: &Operation) {
         match operation {
             Operation::Write(update) => {
                 if let Some(cut) = update.cut_to {
@@ -56,19 +56,19 @@ impl FileModel {
     }
 
     /// The data in `range` as maximal runs.
-    pub(super) fn read(&self, range: ByteRange) -> Vec<Run> {
+    pub fn read(&self, range: ByteRange) -> Vec<Run> {
         merged(self.runs.iter().filter_map(|run| clip(run, &range)))
     }
 
     /// The numbers of the pages that have data.
-    pub(super) fn data_pages(&self, page_size: u64) -> Vec<u64> {
+    pub fn data_pages(&self, page_size: u64) -> Vec<u64> {
         let mut pages: Vec<u64> = self.runs.iter().flat_map(|run| run.start / page_size..run.end.div_ceil(page_size)).collect();
         pages.dedup();
         pages
     }
 
     /// The content of one page.
-    pub(super) fn page(&self, page: u64, page_size: u64) -> Vec<Run> {
+    pub fn page(&self, page: u64, page_size: u64) -> Vec<Run> {
         self.read(ByteRange::new(page * page_size, (page + 1) * page_size))
     }
 }
@@ -79,7 +79,7 @@ fn clip(run: &Run, range: &ByteRange) -> Option<Run> {
 }
 
 /// Joins runs that continue each other.
-pub(super) fn merged(runs: impl IntoIterator<Item = Run>) -> Vec<Run> {
+pub fn merged(runs: impl IntoIterator<Item = Run>) -> Vec<Run> {
     let mut joined: Vec<Run> = Vec::new();
     for run in runs {
         match joined.last_mut() {

@@ -6,29 +6,29 @@
 
 use super::faults::Fault;
 use crate::id::{BlobId, BlobVersion, NodeId};
-use crate::weave::{Fragment, Geometry, LogEntry, Node, NodeRef, PageDescriptor, Slot};
+use crate::weave::{Birth, Fragment, Geometry, LogEntry, Node, NodeRef, PageDescriptor, Slot};
 
 /// A blob's whole log.
 #[derive(Clone, Debug)]
-pub(super) struct BlobLog {
-    pub(super) id: BlobId,
+pub struct BlobLog {
+    pub id: BlobId,
     /// Place among the logs and version of what this is a clone of.
-    pub(super) origin: Option<(usize, u64)>,
+    pub origin: Option<(usize, u64)>,
     /// Versions 1, 2, ….
-    pub(super) entries: Vec<LogEntry>,
+    pub entries: Vec<LogEntry>,
 }
 
 /// All blobs' logs, and the bug that is planted in the definitions, if any.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Definition<'l> {
-    pub(super) logs: &'l [BlobLog],
-    pub(super) geometry: Geometry,
-    pub(super) fault: Option<Fault>,
+pub struct Definition<'l> {
+    pub logs: &'l [BlobLog],
+    pub geometry: Geometry,
+    pub fault: Option<Fault>,
 }
 
 impl Definition<'_> {
     /// T_v: the version's root, and below it every slot that meets the update and is not wiped out.
-    pub(super) fn nodes(&self, blob: usize, version: u64) -> Vec<(NodeId, Node)> {
+    pub fn nodes(&self, blob: usize, version: u64) -> Vec<(NodeId, Node)> {
         let entry = &self.logs[blob].entries[version as usize - 1];
         let mut stack = vec![Slot::root(entry.height)];
         let mut nodes = Vec::new();
@@ -52,7 +52,7 @@ impl Definition<'_> {
     }
 
     /// `Ref(v,σ)`.
-    pub(super) fn reference(&self, blob: usize, version: u64, slot: Slot) -> Option<NodeRef> {
+    pub fn reference(&self, blob: usize, version: u64, slot: Slot) -> Option<NodeRef> {
         let log = &self.logs[blob];
         let touches = |entry: &&LogEntry| self.meets(entry, slot) || (slot.index == 0 && slot.level >= entry.height);
         let Some(last) = log.entries[..version as usize].iter().rev().find(touches) else {
@@ -71,19 +71,19 @@ impl Definition<'_> {
     fn page(&self, blob: usize, version: u64, page: u64) -> PageDescriptor {
         let page_size = u64::from(self.geometry.page_size());
         let (page_start, page_end) = (page * page_size, (page + 1) * page_size);
-        let layers: Vec<&LogEntry> =
-            self.lineage(blob, version).into_iter().filter(|entry| self.meets(entry, Slot { level: 0, index: page })).collect();
+        let meets = |(_, entry): &(u64, &LogEntry)| self.meets(entry, Slot { level: 0, index: page });
+        let layers: Vec<_> = self.lineage(blob, version).into_iter().filter(meets).collect();
         if layers.is_empty() {
             return PageDescriptor::default();
         }
-        let mut borders: Vec<u64> = layers.iter().flat_map(|entry| self.borders(entry)).collect();
+        let mut borders: Vec<u64> = layers.iter().flat_map(|(_, entry)| self.borders(entry)).collect();
         borders.extend([page_start, page_end]);
         borders.retain(|border| (page_start..=page_end).contains(border));
         borders.sort_unstable();
         borders.dedup();
         let mut fragments: Vec<Fragment> = Vec::new();
         for pair in borders.windows(2) {
-            let Some(fragment) = layers.iter().find_map(|entry| self.source(entry, pair[0])).flatten() else { continue };
+            let Some(fragment) = layers.iter().find_map(|(blob, entry)| self.source(*blob, entry, pair[0])).flatten() else { continue };
             let length = (pair[1] - pair[0]) as u32;
             let fragment = Fragment { page_offset: (pair[0] - page_start) as u32, length, ..fragment };
             match fragments.last_mut() {
@@ -100,10 +100,10 @@ impl Definition<'_> {
         PageDescriptor { fragments }
     }
 
-    /// All updates that made a version, newest first, those of the origin too.
-    fn lineage(&self, blob: usize, version: u64) -> Vec<&LogEntry> {
+    /// All updates that made a version, newest first, each with its blob's number; those of the origin too.
+    fn lineage(&self, blob: usize, version: u64) -> Vec<(u64, &LogEntry)> {
         let log = &self.logs[blob];
-        let mut entries: Vec<_> = log.entries[..version as usize].iter().rev().collect();
+        let mut entries: Vec<_> = log.entries[..version as usize].iter().rev().map(|entry| (log.id.number, entry)).collect();
         if let Some((origin, version)) = log.origin {
             entries.extend(self.lineage(origin, version));
         }
@@ -111,16 +111,26 @@ impl Definition<'_> {
     }
 
     /// What the update says of one byte: nothing, zero, or where it is.
-    fn source(&self, entry: &LogEntry, byte: u64) -> Option<Option<Fragment>> {
+    fn source(&self, blob: u64, entry: &LogEntry, byte: u64) -> Option<Option<Fragment>> {
         let hit = |(start, end): &(u64, u64)| *start <= byte && byte < *end;
         for extent in &entry.update.data {
             if hit(&(extent.offset, extent.offset + u64::from(extent.length))) {
                 let object = entry.update.objects[extent.object as usize];
                 let object_offset = extent.object_offset + (byte - extent.offset) as u32;
-                return Some(Some(Fragment { page_offset: 0, length: 0, object, object_offset }));
+                let born = Birth { blob, version: entry.version, border: self.border(entry, extent.object) };
+                return Some(Some(Fragment { page_offset: 0, length: 0, object, object_offset, born }));
             }
         }
         self.holes(entry).iter().any(hit).then_some(None)
+    }
+
+    /// The second page that has bytes of an object, if two have.
+    fn border(&self, entry: &LogEntry, object: u32) -> Option<u64> {
+        let page_size = u64::from(self.geometry.page_size());
+        let extents = entry.update.data.iter().filter(|extent| extent.object == object);
+        let pages = extents.map(|extent| [extent.offset, extent.offset + u64::from(extent.length) - 1].map(|byte| byte / page_size));
+        let (lowest, highest) = pages.fold((u64::MAX, 0), |(low, high), [first, last]| (low.min(first), high.max(last)));
+        (lowest < highest).then_some(highest)
     }
 
     fn borders(&self, entry: &LogEntry) -> Vec<u64> {

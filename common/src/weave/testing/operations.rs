@@ -7,18 +7,18 @@ use crate::weave::{ByteRange, DataExtent, Geometry, Operation, PageObject, Updat
 
 /// Makes operations; every page object is a new one.
 #[derive(Clone, Debug)]
-pub(super) struct Operations {
-    pub(super) geometry: Geometry,
+pub struct Operations {
+    pub geometry: Geometry,
     sequence: u64,
 }
 
 impl Operations {
-    pub(super) fn new(geometry: Geometry) -> Self {
+    pub fn new(geometry: Geometry) -> Self {
         Self { geometry, sequence: 0 }
     }
 
     /// Any operation on a file of `size` bytes, compactions apart.
-    pub(super) fn any(&mut self, random: &mut Random, size: u64) -> Operation {
+    pub fn any(&mut self, random: &mut Random, size: u64) -> Operation {
         let mut update = Update::default();
         match random.below(20) {
             0..7 => update = self.data_near(random, size),
@@ -46,7 +46,7 @@ impl Operations {
     }
 
     /// Rewrites the pages of `[0, size)` around a random place, one object a page, as read at some version of that size.
-    pub(super) fn compaction(&mut self, random: &mut Random, size: u64) -> Update {
+    pub fn compaction(&mut self, random: &mut Random, size: u64) -> Update {
         let page_size = u64::from(self.geometry.page_size());
         let mut update = Update::default();
         let first = self.position(random, size) / page_size;
@@ -60,7 +60,7 @@ impl Operations {
     }
 
     /// Whole pages, one object each.
-    pub(super) fn pages(&mut self, first: u64, end: u64) -> Update {
+    pub fn pages(&mut self, first: u64, end: u64) -> Update {
         let page_size = self.geometry.page_size();
         let mut update = Update::default();
         for page in first..end {

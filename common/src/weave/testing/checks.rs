@@ -3,7 +3,7 @@
 use super::history::{Nodes, drive};
 use super::model::{FileModel, Run, merged};
 use crate::blob::{ChangedRanges, NextData, Piece, ReadPlan, Source};
-use crate::id::NodeId;
+use crate::id::{NodeId, PageObjectId};
 use crate::weave::ranges::Ranges;
 use crate::weave::{ByteRange, Node, Slot, Tree};
 use std::collections::{BTreeSet, HashSet};
@@ -11,7 +11,7 @@ use std::ops::Range;
 
 /// Something that must never happen.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Violation {
+pub enum Violation {
     /// I1: a node differs from what is stored under its id.
     Unstable(String),
     /// I1: a node is not what the definitions say.
@@ -22,6 +22,10 @@ pub(super) enum Violation {
     Content(String),
     /// I6.
     SizeChain(String),
+    /// I8: something was deleted that is needed.
+    Lost(String),
+    /// Something is left that nobody needs.
+    Leak(String),
     /// A walk failed or took too many rounds.
     Walk(String),
     /// A node changed by being stored.
@@ -29,7 +33,7 @@ pub(super) enum Violation {
 }
 
 /// I4: from the root, everything exists.
-pub(super) fn check_reach(tree: &Tree, nodes: &Nodes, reached: &mut HashSet<NodeId>) -> Result<(), Violation> {
+pub fn check_reach(tree: &Tree, nodes: &Nodes, reached: &mut HashSet<NodeId>) -> Result<(), Violation> {
     let mut stack: Vec<NodeId> = tree.root_id().into_iter().collect();
     while let Some(id) = stack.pop() {
         if !reached.insert(id) {
@@ -45,8 +49,34 @@ pub(super) fn check_reach(tree: &Tree, nodes: &Nodes, reached: &mut HashSet<Node
     Ok(())
 }
 
+/// Everything that a tree reaches: nodes and page objects. What is missing is passed over.
+pub fn reach_of(tree: &Tree, nodes: &Nodes, reach: &mut Reach) {
+    let mut stack: Vec<NodeId> = tree.root_id().into_iter().collect();
+    while let Some(id) = stack.pop() {
+        let Some(node) = nodes.get(&id).filter(|_| reach.nodes.insert(id)) else { continue };
+        match node {
+            Node::Inner(children) => {
+                for (place, child) in children.iter().enumerate() {
+                    let slot = Slot { level: id.level, index: id.index }.child(tree.geometry, place);
+                    stack.extend(child.map(|child| child.node_id(tree.blob.volume, slot)));
+                }
+            }
+            Node::Leaf(pages) => {
+                reach.objects.extend(pages.iter().flat_map(|page| &page.fragments).map(|fragment| fragment.object.id));
+            }
+        }
+    }
+}
+
+/// Nodes and page objects.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reach {
+    pub nodes: HashSet<NodeId>,
+    pub objects: HashSet<PageObjectId>,
+}
+
 /// I5: a read gives the model's bytes, in order, without gaps, to the end of the file and not beyond.
-pub(super) fn check_read(tree: &Tree, model: &FileModel, range: Range<u64>, nodes: &Nodes) -> Result<(), Violation> {
+pub fn check_read(tree: &Tree, model: &FileModel, range: Range<u64>, nodes: &Nodes) -> Result<(), Violation> {
     let range = ByteRange::new(range.start, range.end);
     let (pieces, rounds) = drive(ReadPlan::new(tree, range), nodes)?;
     let wanted = range.intersection(&ByteRange::new(0, model.size));
@@ -72,7 +102,7 @@ fn run_of(piece: &Piece) -> Option<Run> {
 }
 
 /// `SEEK_DATA` and `SEEK_HOLE` find exactly the pages that have data.
-pub(super) fn check_next_data(tree: &Tree, model: &FileModel, offset: u64, nodes: &Nodes) -> Result<(), Violation> {
+pub fn check_next_data(tree: &Tree, model: &FileModel, offset: u64, nodes: &Nodes) -> Result<(), Violation> {
     let page_size = u64::from(tree.geometry.page_size());
     let (found, _) = drive(NextData::new(tree, offset), nodes)?;
     let mut expected: Option<ByteRange> = None;
@@ -92,7 +122,7 @@ pub(super) fn check_next_data(tree: &Tree, model: &FileModel, offset: u64, nodes
 }
 
 /// A difference names exactly the pages that differ, and what only the longer version has.
-pub(super) fn check_diff(old: (&Tree, &FileModel), new: (&Tree, &FileModel), nodes: &Nodes) -> Result<(), Violation> {
+pub fn check_diff(old: (&Tree, &FileModel), new: (&Tree, &FileModel), nodes: &Nodes) -> Result<(), Violation> {
     let page_size = u64::from(old.0.geometry.page_size());
     let (found, _) = drive(ChangedRanges::new(old.0, new.0), nodes)?;
     let pages: BTreeSet<u64> = [old.1, new.1].iter().flat_map(|model| model.data_pages(page_size)).collect();
