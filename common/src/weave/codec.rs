@@ -219,11 +219,7 @@ fn load_birth(id: &NodeId, first_page: u64, stored: &StoredObject) -> Result<Bir
     Ok(Birth { blob, version, border })
 }
 
-fn load_page(
-    objects: &[(PageObject, Birth)],
-    number: u64,
-    stored: Vec<StoredFragment>,
-) -> Result<PageDescriptor, &'static str> {
+fn load_page(objects: &[(PageObject, Birth)], number: u64, stored: Vec<StoredFragment>) -> Result<PageDescriptor, &'static str> {
     let mut end = 0u64;
     let mut fragments = Vec::with_capacity(stored.len());
     for part in stored {
@@ -320,9 +316,10 @@ mod tests {
 
     #[test]
     fn bytes_are_as_they_always_were() {
-        // format | leaf | 2 objects: session, sequence, length, digest, group | 2 pages: gap, length, object, object offset | checksum
-        let expected = "01 | 00 02 05 09 808004 888e98a8c0e0808101 03 05 0a 808004 888e98a8c0e0808101 03 \
-            02 03 00 64 00 04 00 05 01 00 5f 01 00 bc05 00 | 1fbaca3379736513";
+        // format | leaf | 2 objects: session, sequence, length, digest, group, own by its age or far in full, border + 1
+        // | 2 pages: gap, length, object, object offset | checksum
+        let expected = "01 | 00 02 05 09 808004 888e98a8c0e0808101 03 00 02 00 05 0a 808004 888e98a8c0e0808101 03 01 06 02 02 \
+            | 02 03 00 64 00 04 00 05 01 00 5f 01 00 bc05 00 | 83d03dcd19aded9c";
         assert_eq!(hex(&encode_node(&id(300, 1, 0), &leaf()).unwrap()), expected.replace([' ', '|'], ""));
         // format | inner | 4 children: shortened by its age and level, hole, near by its age, far in full | checksum
         let expected = "01 | 01 04 02 8402 01 00 01 00 03 06 02 02 | e0fb150ef58577cc";
@@ -372,9 +369,7 @@ mod tests {
             decode_node(&id(9, 2, 0), &sealed(&id(9, 2, 0), 2, &holes(2))),
             Err(NodeError::Format { node: id(9, 2, 0), format: 2 })
         );
-        let pages = |part: StoredFragment| {
-            StoredNode::Leaf { objects: vec![object(2, 0)], pages: vec![vec![part], Vec::new()] }
-        };
+        let pages = |part: StoredFragment| StoredNode::Leaf { objects: vec![object(2, 0)], pages: vec![vec![part], Vec::new()] };
         let of = |object| {
             let part = StoredFragment { gap: 0, length: 1, object: 0, object_offset: 0 };
             StoredNode::Leaf { objects: vec![object], pages: vec![vec![part], Vec::new()] }

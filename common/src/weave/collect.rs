@@ -120,6 +120,7 @@ struct Pair {
 /// A node that goes when `rest` is done; none where a reference was shortened.
 #[derive(Clone, Debug)]
 struct Frame {
+    level: u8,
     node: Option<NodeId>,
     rest: Vec<Pair>,
 }
@@ -164,7 +165,7 @@ impl Collection {
         let root = Place::root(dropped).raised(walk.newer.slot.level);
         walk.newer = walk.newer.raised(root.slot.level);
         let pair = Pair { dropped: root, newer: walk.newer };
-        walk.stack.push(Frame { node: None, rest: walk.doomed([pair]) });
+        walk.stack.push(Frame { level: root.slot.level.saturating_add(1), node: None, rest: walk.doomed([pair]) });
         walk
     }
 
@@ -228,16 +229,20 @@ impl Collection {
 
     /// Goes on where the way down ends, or one step back up.
     fn next_round(&mut self) {
-        let Some(frame) = self.stack.last_mut() else { return };
-        if frame.rest.is_empty() {
-            let node = frame.node;
-            self.stack.pop();
+        let Some(top) = self.stack.last() else { return };
+        if top.rest.is_empty() {
+            let node = self.stack.pop().and_then(|frame| frame.node);
             if let Some(node) = node {
                 self.give_up(node);
             }
             return;
         }
-        self.visits = frame.rest.split_off(frame.rest.len().saturating_sub(PLACES_AT_ONCE));
+        // Neighbours of one level make a round together: with a small fan-out one node has few children.
+        let level = top.level;
+        for frame in self.stack.iter_mut().rev().take_while(|frame| frame.level == level) {
+            let room = PLACES_AT_ONCE - self.visits.len();
+            self.visits.extend(frame.rest.split_off(frame.rest.len().saturating_sub(room)));
+        }
         for pair in &self.visits {
             self.wanted.extend(pair.newer.node_id(self.volume).map(|id| (id, Wanted::Kept)));
             self.wanted.extend(pair.dropped.node_id(self.volume).map(|id| (id, Wanted::Dropped)));
@@ -258,13 +263,11 @@ impl Collection {
                 leaves.push(DoomedLeaf { id, slot, pages, kept: objects_of(newer) });
             } else if slot.level > 1 {
                 let below = (0..self.geometry.fan_out() as usize).map(|place| {
-                    let child = |content: &Content<'_>| Place {
-                        slot: slot.child(self.geometry, place),
-                        reference: content.child(place),
-                    };
+                    let child =
+                        |content: &Content<'_>| Place { slot: slot.child(self.geometry, place), reference: content.child(place) };
                     Pair { dropped: child(&dropped), newer: child(&newer) }
                 });
-                self.stack.push(Frame { node, rest: self.doomed(below) });
+                self.stack.push(Frame { level: slot.level, node, rest: self.doomed(below) });
             }
         }
         self.judge(&leaves);

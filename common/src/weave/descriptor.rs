@@ -83,8 +83,8 @@ impl PageDescriptor {
 mod tests {
     use super::*;
     use crate::checksum::Digest;
-    use crate::id::{GroupId, PageObjectId, SessionId};
     use crate::id::BlobVersion;
+    use crate::id::{GroupId, PageObjectId, SessionId};
     use crate::weave::{Birth, PageObject};
     use proptest::prelude::*;
 

@@ -246,10 +246,14 @@ mod tests {
         Geometry::new(PAGE as u32, 4).unwrap()
     }
 
-    /// An update of one object of 100 bytes and extents (offset, length, object offset) of it.
-    fn update(extents: &[(u64, u32, u32)]) -> Update {
+    fn object(length: u32) -> PageObject {
         let id = PageObjectId { session: SessionId(1), sequence: 1 };
-        let objects = vec![PageObject { id, length: 100, digest: Digest(1), group: GroupId(1) }];
+        PageObject { id, length, digest: Digest(1), group: GroupId(1) }
+    }
+
+    /// An update of one object of 100 bytes, if it is used, and extents (offset, length, object offset) of it.
+    fn update(extents: &[(u64, u32, u32)]) -> Update {
+        let objects = extents.first().map(|_| object(100)).into_iter().collect();
         let data = extents.iter().map(|(offset, length, object_offset)| DataExtent {
             offset: *offset,
             length: *length,
@@ -276,6 +280,8 @@ mod tests {
             (update(&[(0, 10, 91)]), UpdateError::NoSuchBytes { place: 0 }),
             (update(&[(0, u32::MAX, u32::MAX)]), UpdateError::NoSuchBytes { place: 0 }),
             (Update { objects: Vec::new(), ..update(&[(0, 1, 0)]) }, UpdateError::NoSuchBytes { place: 0 }),
+            (Update { objects: vec![object(100); 2], ..update(&[(0, 1, 0)]) }, UpdateError::Unused { object: 1 }),
+            (update(&[(5, 1, 0), (PAGE + 5, 1, 1)]), UpdateError::Scattered { object: 0, page_size: PAGE as u32 }),
             (update(&[(FILE_BYTES_MAX, 1, 0)]), UpdateError::TooLong { end: FILE_BYTES_MAX + 1 }),
             (update(&[(u64::MAX, 1, 0)]), UpdateError::TooLong { end: u64::MAX }),
             (Update { cut_to: Some(1 << 63), ..Update::default() }, UpdateError::TooLong { end: 1 << 63 }),
@@ -299,6 +305,11 @@ mod tests {
                 Err(UpdateError::ObjectLength { object: 0, length, page_size: PAGE as u32 })
             );
         }
+    }
+
+    #[test]
+    fn an_object_may_lie_on_two_pages_that_are_neighbours() {
+        assert_eq!(validate(&update(&[(5, 1, 0), (PAGE + 4, 1, 1)]), geometry()), Ok(()));
     }
 
     #[test]

@@ -67,15 +67,15 @@ impl History {
         let newer = self.kept[blob].range(version + 1..).next().copied();
         let newer = newer.filter(|_| !ignores(Collector::IgnoresNewer)).map(|newer| self.tree(blob, newer));
         let older = older.filter(|_| !ignores(Collector::IgnoresOlder)).unwrap_or(0);
-        self.dropping[blob] =
-            Some(Dropping { dropped: self.tree(blob, version), older, newer, walk: None, batches: 0 });
+        self.dropping[blob] = Some(Dropping { dropped: self.tree(blob, version), older, newer, walk: None, batches: 0 });
     }
 
     /// The planted bug: the neighbour above is dropped as if this version were gone, before it is.
     fn drop_with_its_neighbour(&mut self, blob: usize, version: u64) -> Result<(), Violation> {
         let first = self.dropping[blob].take();
         let neighbour = self.kept[blob].range(version + 1..).next().copied();
-        if let Some(neighbour) = neighbour.filter(|neighbour| *neighbour < self.published[blob] && !self.is_pinned(blob, *neighbour))
+        if let Some(neighbour) =
+            neighbour.filter(|neighbour| *neighbour < self.published[blob] && !self.is_pinned(blob, *neighbour))
         {
             self.begin(blob, neighbour);
             while self.dropping[blob].is_some() {
@@ -242,7 +242,9 @@ impl History {
         let node = garbage.nodes.iter().find(|id| reach.nodes.contains(id)).map(ToString::to_string);
         let object = garbage.objects.iter().find(|object| reach.objects.contains(&object.id)).map(|object| object.id.to_string());
         match node.or(object) {
-            Some(what) => Err(Violation::Lost(format!("{what} is needed, and goes with {} of {}", dropped.version, dropped.blob))),
+            Some(what) => {
+                Err(Violation::Lost(format!("{what} is needed, and goes with {} of {}", dropped.version, dropped.blob)))
+            }
             None => Ok(()),
         }
     }

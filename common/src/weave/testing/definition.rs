@@ -83,7 +83,9 @@ impl Definition<'_> {
         borders.dedup();
         let mut fragments: Vec<Fragment> = Vec::new();
         for pair in borders.windows(2) {
-            let Some(fragment) = layers.iter().find_map(|(blob, entry)| self.source(*blob, entry, pair[0])).flatten() else { continue };
+            let Some(fragment) = layers.iter().find_map(|(blob, entry)| self.source(*blob, entry, pair[0])).flatten() else {
+                continue;
+            };
             let length = (pair[1] - pair[0]) as u32;
             let fragment = Fragment { page_offset: (pair[0] - page_start) as u32, length, ..fragment };
             match fragments.last_mut() {
@@ -128,7 +130,8 @@ impl Definition<'_> {
     fn border(&self, entry: &LogEntry, object: u32) -> Option<u64> {
         let page_size = u64::from(self.geometry.page_size());
         let extents = entry.update.data.iter().filter(|extent| extent.object == object);
-        let pages = extents.map(|extent| [extent.offset, extent.offset + u64::from(extent.length) - 1].map(|byte| byte / page_size));
+        let pages =
+            extents.map(|extent| [extent.offset, extent.offset + u64::from(extent.length) - 1].map(|byte| byte / page_size));
         let (lowest, highest) = pages.fold((u64::MAX, 0), |(low, high), [first, last]| (low.min(first), high.max(last)));
         (lowest < highest).then_some(highest)
     }

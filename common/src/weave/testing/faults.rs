@@ -24,7 +24,7 @@ pub enum Builder {
     /// The weaver, for which the oldest entry in flight touches nothing.
     MissingInFlight,
     /// The weaver, for which an entry in flight that changes nothing but the size does not touch its root. The content is right
-    /// all the same; only who weaves from another base gets other nodes.
+    /// all the same; but who weaves from another base gets other nodes, and what is collected is not what is out of reach.
     RootIsNoTouch,
     /// The weaver, and a version manager that grants every compaction.
     CompactingAnyway,
@@ -77,6 +77,8 @@ pub enum Collector {
     DropsTheHead,
     /// Drops two neighbours at once, neither of which counts as there for the other.
     WalksAtOnce,
+    /// Does not wait for late duplicates of a writer.
+    IgnoresLateWriters,
     /// Deletes the root first.
     ParentsFirst,
     /// Deletes a leaf before its page objects.

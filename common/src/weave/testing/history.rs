@@ -2,8 +2,8 @@
 //! step is checked.
 
 use super::checks::{Violation, check_diff, check_next_data, check_reach, check_read};
-use super::definition::{BlobLog, Definition};
 use super::collecting::Dropping;
+use super::definition::{BlobLog, Definition};
 use super::faults::{Builder, Collector};
 use super::model::FileModel;
 use super::operations::Operations;
@@ -93,7 +93,7 @@ impl History {
                 74..78 => self.clone_any(),
                 78..81 => self.build_again()?,
                 81..95 => self.collect_any()?,
-                95..96 => self.delete_any(),
+                95..97 => self.delete_any(),
                 _ => self.read_any()?,
             }
         }
@@ -245,6 +245,11 @@ impl History {
     /// A published version built once more by somebody who does not know. It is not dropped before he is sure to be dead.
     fn build_again(&mut self) -> Result<(), Violation> {
         let blob = self.random.below(self.logs.len() as u64) as usize;
+        if self.collector == Collector::IgnoresLateWriters && self.published[blob] > 0 {
+            let version = self.random.between(1, self.published[blob]);
+            let definition = Definition { logs: &self.logs, geometry: self.geometry, fault: None };
+            return self.store(definition.nodes(blob, version));
+        }
         let versions = self.readable(blob);
         if versions.is_empty() {
             return Ok(());

@@ -1,11 +1,11 @@
 //! All small cases: every sequence of three updates on a file of up to four pages, every base, F = 2.
 
+use crate::id::{BlobId, BlobVersion, VolumeId};
 use crate::weave::testing::checks::{Violation, check_read};
 use crate::weave::testing::definition::{BlobLog, Definition};
 use crate::weave::testing::history::{Nodes, drive};
 use crate::weave::testing::model::FileModel;
 use crate::weave::testing::operations::Operations;
-use crate::id::{BlobId, BlobVersion, VolumeId};
 use crate::weave::{ByteRange, Geometry, Operation, Tree, Update, Weaver, assign, tree_of};
 use std::collections::BTreeMap;
 

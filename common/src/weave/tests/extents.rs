@@ -1,12 +1,12 @@
 //! Runs of data longer than a search looks ahead, and reads at the edges.
 
+use crate::blob::{ChangedRanges, NextData, Piece, ReadPlan, Source};
+use crate::id::{BlobId, BlobVersion, VolumeId};
 use crate::weave::testing::checks::{check_next_data, check_read};
 use crate::weave::testing::definition::{BlobLog, Definition};
 use crate::weave::testing::history::{Nodes, drive};
 use crate::weave::testing::model::FileModel;
 use crate::weave::testing::operations::Operations;
-use crate::blob::{ChangedRanges, NextData, Piece, ReadPlan, Source};
-use crate::id::{BlobId, BlobVersion, VolumeId};
 use crate::weave::{ByteRange, Geometry, Operation, Tree, Update, Walk, assign, tree_of};
 
 const PAGE: u64 = 1 << 16;
