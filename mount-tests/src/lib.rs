@@ -1,11 +1,13 @@
 //! Tests on real parts: processes of `weftd` and `weft`, kernel mounts, renderers.
 //!
 //! The library is the harness: [`mount`] starts things and, whatever happens to the test, end them again;
-//! [`fingerprint`], [`operations`] and [`random`] are what the tests do to a mount and compare.
+//! [`fingerprint`], [`operations`] and [`random`] are what the tests do to a mount and compare. [`explore`] needs no process: it
+//! takes the cores of common and server through every interleaving.
 
 pub mod binaries;
 pub mod cluster;
 pub mod crash;
+pub mod explore;
 pub mod fingerprint;
 pub mod mount;
 pub mod operations;

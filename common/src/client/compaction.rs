@@ -85,7 +85,7 @@ impl Volume {
         // A provider that hangs must not make them wait long.
         let rewritten = tokio::time::timeout(COMPACTION_PATIENCE, self.rewritten(context, crowded)).await;
         let Some((read_at, update)) = rewritten.unwrap_or(Ok(None))? else { return Ok(false) };
-        let operation = Operation::Compact { read_at, update };
+        let operation = Operation::Compact { blob: crowded.blob, read_at, update };
         let author = Author { host: self.cluster.options.host.clone(), program: "compaction".to_owned(), uid: 0 };
         let ticket = self.order(context, crowded.inode, operation, Timestamp::default(), author).await?;
         drop(alone);

@@ -237,7 +237,7 @@ fn data_end(update: &Update) -> u64 {
 mod tests {
     use super::*;
     use crate::checksum::Digest;
-    use crate::id::{GroupId, PageObjectId, SessionId};
+    use crate::id::{GroupId, PageObjectId, SessionId, VolumeId};
     use crate::weave::{DataExtent, PageObject};
 
     const PAGE: u64 = 1 << 16;
@@ -342,7 +342,9 @@ mod tests {
 
     #[test]
     fn a_compaction_does_not_change_the_size() {
-        let compact = |update| assign(geometry(), BlobVersion(4), 50, Operation::Compact { read_at: BlobVersion(2), update });
+        let blob = BlobId { volume: VolumeId(1), number: 1 };
+        let compact =
+            |update| assign(geometry(), BlobVersion(4), 50, Operation::Compact { blob, read_at: BlobVersion(2), update });
         assert_eq!(compact(Update { cut_to: Some(0), grow_to: Some(99), ..update(&[(0, 50, 0)]) }).unwrap().size, 50);
         assert_eq!(compact(update(&[(0, 51, 0)])), Err(UpdateError::CompactionGrows { end: 51, size: 50 }));
     }

@@ -244,8 +244,11 @@ pub enum Operation {
     Write(Update),
     /// Offsets count from the size before this version; only `objects` and `data` are used.
     Append(Update),
-    /// The same bytes in fewer fragments. Granted only if no assigned version after `read_at` touches the pages of `update`.
+    /// The same bytes in fewer fragments. Granted only if the file's content is `blob`'s still, and no assigned version of it
+    /// after `read_at` touches the pages of `update`.
     Compact {
+        /// The blob whose bytes were rewritten.
+        blob: BlobId,
         /// The version whose bytes were rewritten.
         read_at: BlobVersion,
         /// The new objects for whole pages.

@@ -10,7 +10,7 @@ pub mod kv;
 pub mod namespace;
 pub mod store;
 
-mod blobs;
+pub mod blobs;
 pub mod failure;
 mod garbage;
 mod service;

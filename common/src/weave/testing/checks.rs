@@ -22,6 +22,8 @@ pub enum Violation {
     Content(String),
     /// I6.
     SizeChain(String),
+    /// I3: something is published out of order, twice, or never.
+    Order(String),
     /// I8: something was deleted that is needed.
     Lost(String),
     /// Something is left that nobody needs.

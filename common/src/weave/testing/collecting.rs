@@ -62,6 +62,7 @@ impl History {
     }
 
     fn begin(&mut self, blob: usize, version: u64) {
+        self.record(|| format!("blob {blob} v{version} is dropped"));
         let ignores = |collector| self.collector == collector;
         let older = self.kept[blob].range(..version).next_back().copied();
         let newer = self.kept[blob].range(version + 1..).next().copied();
@@ -97,6 +98,7 @@ impl History {
             return self.dropped(blob, &dropping);
         };
         dropping.batches += 1;
+        self.record(|| format!("blob {blob} {}: goes {garbage:?}", dropping.dropped.version));
         self.check_garbage(blob, &dropping.dropped, &garbage)?;
         let walk_goes_on = self.delete(garbage);
         self.note("collection begun again", !walk_goes_on);
@@ -180,6 +182,7 @@ impl History {
         let living = self.deleted.iter().filter(|deleted| !**deleted).count();
         if living > 1 && !is_busy && !self.deleted[blob] {
             self.deleted[blob] = true;
+            self.record(|| format!("blob {blob} is deleted"));
             self.note("deleted file", self.published[blob] > 0);
         }
     }

@@ -10,7 +10,8 @@ use super::operations::Operations;
 use super::random::Random;
 use crate::id::{BlobId, BlobVersion, NodeId, PageObjectId, VolumeId};
 use crate::weave::{
-    Geometry, LogEntry, Node, Operation, Tree, Walk, WalkError, Weaver, assign, decode_node, encode_node, touches_since, tree_of,
+    Geometry, LogEntry, Node, Operation, Tree, Update, Walk, WalkError, Weaver, assign, crowded_pages, decode_node, encode_node,
+    touches_since, tree_of,
 };
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -47,6 +48,10 @@ pub struct History {
     /// Nodes from which everything reachable is known to exist.
     pub(super) reached: HashSet<NodeId>,
     pub seen: Seen,
+    /// Pages that should be compacted, in histories of small writes.
+    crowded: Option<Vec<(usize, u64)>>,
+    /// What was done, if somebody wants to know.
+    trace: Option<Vec<String>>,
 }
 
 impl History {
@@ -79,9 +84,37 @@ impl History {
             objects: HashSet::new(),
             reached: HashSet::new(),
             seen: Seen::new(),
+            crowded: None,
+            trace: None,
         };
         history.add_blob(None, FileModel::default());
         history
+    }
+
+    /// Its writers write little into few pages, and rewrite those that have too many fragments.
+    #[must_use]
+    pub fn of_small_writes(mut self) -> Self {
+        self.crowded = Some(Vec::new());
+        self
+    }
+
+    /// Remembers what is done.
+    #[must_use]
+    pub fn traced(mut self) -> Self {
+        self.trace = Some(Vec::new());
+        self
+    }
+
+    /// What was done so far, if that is remembered.
+    #[must_use]
+    pub fn trace(&self) -> &[String] {
+        self.trace.as_deref().unwrap_or_default()
+    }
+
+    pub(super) fn record(&mut self, what: impl FnOnce() -> String) {
+        if let Some(trace) = &mut self.trace {
+            trace.push(what());
+        }
     }
 
     /// Takes `steps` random steps, then finishes and checks every version; in some histories deletes everything in the end.
@@ -138,6 +171,7 @@ impl History {
             let (blob, version) = self.kept_version();
             // A clone of a clone's version 0 is one of what that began with.
             let origin = self.logs[blob].origin.filter(|_| version == 0).unwrap_or((blob, version));
+            self.record(|| format!("clone of blob {} v{}", origin.0, origin.1));
             self.add_blob(Some(origin), self.models[blob][version as usize].clone());
             self.note("clone", version > 0);
         }
@@ -159,11 +193,18 @@ impl History {
         if self.unfinished.len() >= IN_FLIGHT_MAX || self.deleted[blob] {
             return Ok(());
         }
+        if let Some((blob, page)) = self.crowded.as_mut().and_then(Vec::pop) {
+            return if self.deleted[blob] { Ok(()) } else { self.compact_page(blob, page) };
+        }
         if self.random.chance(8) {
             return self.compact(blob);
         }
         let size = self.models[blob].last().unwrap().size;
-        let operation = self.operations.any(&mut self.random, size);
+        let operation = if self.crowded.is_some() && self.random.chance(90) {
+            self.operations.small(&mut self.random)
+        } else {
+            self.operations.any(&mut self.random, size)
+        };
         self.assign(blob, operation)
     }
 
@@ -172,6 +213,18 @@ impl History {
         let versions = self.readable(blob);
         let read_at = *self.random.pick(&versions);
         let update = self.operations.compaction(&mut self.random, self.models[blob][read_at as usize].size);
+        self.compact_as(blob, read_at, update)
+    }
+
+    /// What a client does that sees a page of too many fragments.
+    fn compact_page(&mut self, blob: usize, page: u64) -> Result<(), Violation> {
+        let read_at = self.published[blob];
+        let update = self.operations.rewrite(page, self.models[blob][read_at as usize].size);
+        self.note("page of too many fragments rewritten", !update.data.is_empty());
+        self.compact_as(blob, read_at, update)
+    }
+
+    fn compact_as(&mut self, blob: usize, read_at: u64, update: Update) -> Result<(), Violation> {
         let since = &self.logs[blob].entries[read_at as usize..];
         let refused = touches_since(since, &update, self.geometry) && self.builder != Builder::CompactingAnyway;
         let overtaken = !since.is_empty();
@@ -188,7 +241,7 @@ impl History {
             }
         }
         self.note("compaction behind other updates", overtaken);
-        self.assign(blob, Operation::Compact { read_at: BlobVersion(read_at), update })
+        self.assign(blob, Operation::Compact { blob: self.logs[blob].id, read_at: BlobVersion(read_at), update })
     }
 
     fn assign(&mut self, blob: usize, operation: Operation) -> Result<(), Violation> {
@@ -206,6 +259,7 @@ impl History {
         self.note("cut", entry.update.cut_to.is_some());
         self.note("punched hole", !entry.update.holes.is_empty());
         self.note("several extents", entry.update.data.len() > 1);
+        self.record(|| format!("blob {blob} v{}: {operation:?}", version + 1));
         model.apply(&operation);
         if entry.size != model.size || !covers_least(self.geometry, &entry) {
             return Err(Violation::SizeChain(format!("size {} for {}, height {}", entry.size, model.size, entry.height)));
@@ -224,7 +278,13 @@ impl History {
         }
         let (blob, version) = *self.random.pick(&unfinished);
         let Some(mut nodes) = self.build(blob, version)? else { return Ok(()) };
-        if self.random.chance(25) {
+        if let Some(crowded) = &mut self.crowded {
+            crowded.extend(crowded_pages(&nodes, self.geometry).into_iter().map(|page| (blob, page)));
+            crowded.truncate(4);
+        }
+        let dies = self.random.chance(25);
+        self.record(|| format!("blob {blob} v{version} woven{}", if dies { ", in part" } else { "" }));
+        if dies {
             // The writer died on the way; or it is late, and somebody else finishes first.
             nodes.truncate(self.random.below(nodes.len() as u64) as usize);
             self.note("half-finished build", true);

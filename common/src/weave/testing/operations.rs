@@ -59,6 +59,26 @@ impl Operations {
         update
     }
 
+    /// A few bytes somewhere in the first two pages.
+    pub fn small(&mut self, random: &mut Random) -> Operation {
+        let mut update = Update::default();
+        let offset = random.below(2 * u64::from(self.geometry.page_size()));
+        let length = random.between(1, 300);
+        self.extent(&mut update, offset, length as u32, (0, 0));
+        Operation::Write(update)
+    }
+
+    /// One page of a file of `size` bytes as one object; nothing if the file ends before it.
+    pub fn rewrite(&mut self, page: u64, size: u64) -> Update {
+        let page_size = u64::from(self.geometry.page_size());
+        let (start, end) = (page * page_size, ((page + 1) * page_size).min(size));
+        let mut update = Update::default();
+        if start < end {
+            self.extent(&mut update, start, (end - start) as u32, (0, 0));
+        }
+        update
+    }
+
     /// Whole pages, one object each.
     pub fn pages(&mut self, first: u64, end: u64) -> Update {
         let page_size = self.geometry.page_size();

@@ -69,3 +69,27 @@ fn every_history_is_woven_as_defined_and_reads_as_the_model() {
 fn long_histories_hold_too() {
     run(1_000_000..1_000_040, 150);
 }
+
+#[test]
+fn pages_of_many_fragments_are_compacted() {
+    let mut rewritten = 0;
+    for seed in 0..60 {
+        let mut history = History::new(seed, Builder::Weaver, Collector::Right).of_small_writes();
+        if let Err(violation) = history.run(120) {
+            panic!("seed {seed}: {violation:?}");
+        }
+        rewritten += history.seen.get("page of too many fragments rewritten").copied().unwrap_or_default();
+    }
+    assert!(rewritten >= 20, "{rewritten} pages rewritten");
+}
+
+#[test]
+fn the_same_seed_is_the_same_history() {
+    let trace = || {
+        let mut history = History::new(77, Builder::Weaver, Collector::Right).traced();
+        history.run(STEPS).unwrap();
+        history.trace().to_vec()
+    };
+    assert!(!trace().is_empty());
+    assert_eq!(trace(), trace());
+}

@@ -190,7 +190,7 @@ fn blob_requests() -> Vec<Request> {
     let requests = [
         ticket(Operation::Write(update())),
         ticket(Operation::Append(update())),
-        ticket(Operation::Compact { read_at: version, update: update() }),
+        ticket(Operation::Compact { blob, read_at: version, update: update() }),
         BlobRequest::Commit { blob, version },
         BlobRequest::Rebuild { blob, version },
         BlobRequest::Lapsed,

@@ -128,7 +128,7 @@ pub(crate) fn published_versions(kv: &dyn Kv, blob: BlobId) -> Result<BTreeSet<B
 ///
 /// # Errors
 /// `NotFound`.
-pub(crate) fn tree(kv: &dyn Kv, blob: BlobId, version: Option<BlobVersion>) -> Result<Tree, Failure> {
+pub fn tree(kv: &dyn Kv, blob: BlobId, version: Option<BlobVersion>) -> Result<Tree, Failure> {
     let record = blob_record(kv, blob)?;
     let version = version.unwrap_or(record.published.version);
     if version > record.published.version {
@@ -140,20 +140,20 @@ pub(crate) fn tree(kv: &dyn Kv, blob: BlobId, version: Option<BlobVersion>) -> R
 
 /// A version that waits for its commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Waiting {
+pub struct Waiting {
     /// The blob.
-    pub(crate) blob: BlobId,
+    pub blob: BlobId,
     /// The version.
-    pub(crate) version: BlobVersion,
+    pub version: BlobVersion,
     /// Whether it keeps committed versions from being published.
-    pub(crate) blocks_others: bool,
+    pub blocks_others: bool,
 }
 
 /// Calls `visit` for each version that is assigned and not committed, in order of blobs and versions, until it says `false`.
 ///
 /// # Errors
 /// [`KvError`] is fatal.
-pub(crate) fn waiting(kv: &dyn Kv, visit: &mut dyn FnMut(Waiting) -> bool) -> Result<(), KvError> {
+pub fn waiting(kv: &dyn Kv, visit: &mut dyn FnMut(Waiting) -> bool) -> Result<(), KvError> {
     let (from, to) = table::tickets();
     let (mut blocked, mut failed) = (None, None);
     // Descending: the committed ones of a blob are met before those they wait for.

@@ -67,7 +67,7 @@ pub(crate) fn ticket(
 ///
 /// # Errors
 /// `NotFound`; `Conflict` if it is published already, so that there is nothing left to do.
-pub(crate) fn rebuild(kv: &dyn Kv, blob: BlobId, version: BlobVersion) -> Result<Ticket, Failure> {
+pub fn rebuild(kv: &dyn Kv, blob: BlobId, version: BlobVersion) -> Result<Ticket, Failure> {
     let record = blob_record(kv, blob)?;
     if version <= record.published.version {
         return Err(Failure::refuse(ErrorKind::Conflict, format!("{blob} {version} is already published")));
@@ -141,9 +141,12 @@ fn check_bytes(blob: BlobId, record: &BlobRecord, entry: &LogEntry) -> Result<u6
 }
 
 fn check_compaction(kv: &dyn Kv, blob: BlobId, record: &BlobRecord, operation: &Operation) -> Result<(), Failure> {
-    let Operation::Compact { read_at, update } = operation else { return Ok(()) };
+    let Operation::Compact { blob: read, read_at, update } = operation else { return Ok(()) };
     let late =
         |why: &str| Failure::refuse(ErrorKind::Conflict, format!("compaction of {blob} as of {read_at} {why}; read again"));
+    if *read != blob {
+        return Err(late("is of another content: the file was restored meanwhile"));
+    }
     if *read_at > record.assigned {
         return Err(Failure::refuse(ErrorKind::InvalidArgument, format!("{blob} has no {read_at}")));
     }

@@ -1,8 +1,9 @@
 //! Files that get another blob, or lose their name, while updates are in flight.
 
-use super::{Cluster, name};
-use weft_common::id::{ROOT_INODE, VolumeVersion};
-use weft_common::wire::{BlobReply, Change};
+use super::{Cluster, kind, name};
+use weft_common::id::{BlobVersion, ROOT_INODE, VolumeVersion};
+use weft_common::weave::Operation;
+use weft_common::wire::{BlobReply, Change, ErrorKind};
 
 #[test]
 fn a_restore_wins_over_updates_in_flight() {
@@ -44,4 +45,22 @@ fn an_update_of_a_file_that_lost_its_name_is_published_without_an_n() {
     assert_eq!((open.links, open.size), (0, 10));
     let next = cluster.write(inode, 10, 10);
     assert_eq!((next.blob, next.entry.version.0), (blob, 2));
+}
+
+#[test]
+fn a_compaction_of_what_was_read_before_a_restore_is_refused() {
+    let mut cluster = Cluster::new(1);
+    let inode = cluster.create("f");
+    let blob = cluster.write(inode, 0, 10).blob;
+    cluster.commit(blob, 1).unwrap();
+    let to = VolumeVersion(cluster.latest());
+    cluster.write(inode, 0, 10);
+    cluster.commit(blob, 2).unwrap();
+    // The client reads version 2 to rewrite it. Then the file gets another blob, which comes to have a version 2 as well.
+    let update = cluster.update(0, 10);
+    cluster.change(Change::Restore { parent: ROOT_INODE, name: name("f"), source: ROOT_INODE, to }).unwrap();
+    cluster.write(inode, 20, 10);
+    cluster.write(inode, 30, 10);
+    let compact = Operation::Compact { blob, read_at: BlobVersion(2), update };
+    assert_eq!(kind(cluster.ticket(inode, compact)), ErrorKind::Conflict);
 }

@@ -107,7 +107,7 @@ fn a_compaction_is_granted_only_if_nobody_touched_its_pages_and_takes_no_n() {
     cluster.write(inode, 65536, 10);
     let before = (cluster.latest(), cluster.attributes(inode).version);
     let update = cluster.update(0, 65536);
-    let compact = |read_at, update| Operation::Compact { read_at: BlobVersion(read_at), update };
+    let compact = |read_at, update| Operation::Compact { blob, read_at: BlobVersion(read_at), update };
     let ticket = cluster.ticket(inode, compact(1, update.clone())).unwrap();
     assert_eq!((ticket.entry.version.0, ticket.entry.size), (3, 65546));
     cluster.commit(blob, 2).unwrap();

@@ -1,0 +1,58 @@
+//! Planted bugs: of the version manager, of clients, helpers and collectors. Each spoils what the real code is asked or told, so that
+//! the code under test carries no switches.
+
+/// A bug.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Fault {
+    /// None.
+    #[default]
+    None,
+    /// A commit publishes the versions before it along with it.
+    PublishesOutOfOrder,
+    /// An append starts where the published file ends.
+    AppendsToThePublished,
+    /// A compaction is granted whatever was written meanwhile.
+    CompactsAnyway,
+    /// A repeated request for a ticket is taken for a new one.
+    ForgetsRequests,
+    /// A client whose session lapsed goes on under a new one with the page objects of the old.
+    KeepsObjectsOfALapsedSession,
+    /// Orphans are freed while their session is open.
+    FreesOrphansEarly,
+    /// Orphans are freed that a log entry names.
+    FreesWhatTheLogNames,
+    /// A writer commits when half of its nodes are stored.
+    CommitsEarly,
+    /// A helper weaves without the entries in flight.
+    HelperForgetsWhatIsInFlight,
+    /// The newest published version is dropped.
+    DropsTheHead,
+    /// A version that a clone began with is dropped.
+    IgnoresPins,
+    /// A version is collected while its late writer still stores nodes.
+    IgnoresLateWriters,
+    /// The collection takes the next kept version for none.
+    IgnoresNewer,
+    /// The collection takes the kept version before for none.
+    IgnoresOlder,
+}
+
+impl Fault {
+    /// All of them.
+    pub const ALL: [Self; 14] = [
+        Self::PublishesOutOfOrder,
+        Self::AppendsToThePublished,
+        Self::CompactsAnyway,
+        Self::ForgetsRequests,
+        Self::KeepsObjectsOfALapsedSession,
+        Self::FreesOrphansEarly,
+        Self::FreesWhatTheLogNames,
+        Self::CommitsEarly,
+        Self::HelperForgetsWhatIsInFlight,
+        Self::DropsTheHead,
+        Self::IgnoresPins,
+        Self::IgnoresLateWriters,
+        Self::IgnoresNewer,
+        Self::IgnoresOlder,
+    ];
+}
