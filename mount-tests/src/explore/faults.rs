@@ -1,6 +1,8 @@
 //! Planted bugs: of the version manager, of clients, helpers and collectors. Each spoils what the real code is asked or told, so that
 //! the code under test carries no switches.
 
+use weft_common::weave::testing::checks::Violation;
+
 /// A bug.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Fault {
@@ -13,9 +15,11 @@ pub enum Fault {
     AppendsToThePublished,
     /// A compaction is granted whatever was written meanwhile.
     CompactsAnyway,
+    /// A compaction does not say which blob it read.
+    CompactsAnotherBlob,
     /// A repeated request for a ticket is taken for a new one.
     ForgetsRequests,
-    /// A client whose session lapsed goes on under a new one with the page objects of the old.
+    /// A client whose session lapsed goes on under a new one with the page objects of the old; the manager refuses them.
     KeepsObjectsOfALapsedSession,
     /// Orphans are freed while their session is open.
     FreesOrphansEarly,
@@ -39,10 +43,11 @@ pub enum Fault {
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::PublishesOutOfOrder,
         Self::AppendsToThePublished,
         Self::CompactsAnyway,
+        Self::CompactsAnotherBlob,
         Self::ForgetsRequests,
         Self::KeepsObjectsOfALapsedSession,
         Self::FreesOrphansEarly,
@@ -55,4 +60,24 @@ impl Fault {
         Self::IgnoresNewer,
         Self::IgnoresOlder,
     ];
+
+    /// Whether this is how the bug shows.
+    pub fn shows_as(self, violation: &Violation) -> bool {
+        use Violation::{Content, Definition, Leak, Lost, Order, SizeChain, Unreachable};
+        match self {
+            Self::None => false,
+            Self::PublishesOutOfOrder | Self::ForgetsRequests | Self::KeepsObjectsOfALapsedSession => {
+                matches!(violation, Order(_))
+            }
+            Self::AppendsToThePublished => matches!(violation, SizeChain(_)),
+            Self::CompactsAnyway | Self::CompactsAnotherBlob => matches!(violation, Content(_)),
+            Self::FreesOrphansEarly | Self::FreesWhatTheLogNames => matches!(violation, Lost(_)),
+            Self::CommitsEarly => matches!(violation, Unreachable(_)),
+            Self::HelperForgetsWhatIsInFlight => matches!(violation, Definition(_)),
+            Self::IgnoresLateWriters => matches!(violation, Leak(_)),
+            Self::DropsTheHead | Self::IgnoresPins | Self::IgnoresNewer | Self::IgnoresOlder => {
+                matches!(violation, Lost(_) | Unreachable(_))
+            }
+        }
+    }
 }

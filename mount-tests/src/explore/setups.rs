@@ -95,6 +95,7 @@ pub fn setup_for(fault: Fault) -> Setup {
         Fault::None | Fault::PublishesOutOfOrder => pair(Page, Cut),
         Fault::AppendsToThePublished => pair(Append, Append),
         Fault::CompactsAnyway => pair(Compact, Extents),
+        Fault::CompactsAnotherBlob => Setup { fault, is_restored: true, ..Setup::new(2, &[Compact, Page, Page]) },
         Fault::ForgetsRequests => Setup { repeats: 1, ..pair(Page, Punch) },
         Fault::KeepsObjectsOfALapsedSession | Fault::FreesOrphansEarly | Fault::FreesWhatTheLogNames => {
             Setup { lapses: 1, ..pair(Page, Extents) }

@@ -256,6 +256,7 @@ impl World {
                 *read = self.oracle.logs[place].id;
                 *read_at = BlobVersion(blob.models.len() as u64 - 1);
             }
+            Operation::Compact { blob: read, .. } if fault == Fault::CompactsAnotherBlob => *read = self.oracle.logs[place].id,
             _ => {}
         }
         let (volume, inode, modified) = (self.manager.volume, self.manager.inode, Timestamp(1));

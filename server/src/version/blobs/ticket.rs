@@ -36,6 +36,7 @@ pub(crate) fn ticket(
     let blob = tree.blob;
     let mut record = table::get(kv, &table::blob(blob))?.unwrap_or_else(|| BlobRecord::new(request.inode, tree));
     let update = update_of(&request.operation);
+    check_owner(request, update)?;
     check_copies(request, update, settings)?;
     check_room(blob, &record)?;
     check_compaction(kv, blob, &record, &request.operation)?;
@@ -105,6 +106,17 @@ pub(super) fn update_of(operation: &Operation) -> &Update {
     match operation {
         Operation::Write(update) | Operation::Append(update) | Operation::Compact { update, .. } => update,
     }
+}
+
+/// Page objects that a closed session stored for nothing may be deleted at any time; so a log entry names only those of the
+/// session that asks, which is open. It also keeps clients from naming an object that another version brought.
+fn check_owner(request: &TicketRequest, update: &Update) -> Result<(), Failure> {
+    let Some(object) = update.objects.iter().find(|object| object.id.session != request.key.session) else { return Ok(()) };
+    let message = format!(
+        "{} was not stored by {}, which wants to publish it in {}; store it again",
+        object.id, request.key.session, request.inode
+    );
+    Err(Failure::refuse(ErrorKind::InvalidArgument, message))
 }
 
 fn check_copies(request: &TicketRequest, update: &Update, settings: VolumeSettings) -> Result<(), Failure> {

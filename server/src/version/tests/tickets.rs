@@ -191,3 +191,15 @@ fn the_first_uncommitted_version_blocks_those_behind_it() {
     cluster.commit(blob, 1).unwrap();
     assert_eq!(waiting(&cluster), [(blob, 3, false), (alone, 1, false)]);
 }
+
+#[test]
+fn page_objects_of_another_session_are_refused() {
+    let mut cluster = Cluster::new(1);
+    let inode = cluster.create("f");
+    let update = cluster.update(0, 10);
+    let first = std::mem::replace(&mut cluster.session, weft_common::id::SessionId(0));
+    cluster.session = cluster.open_session();
+    assert_eq!(kind(cluster.ticket(inode, Operation::Write(update.clone()))), ErrorKind::InvalidArgument);
+    cluster.session = first;
+    cluster.ticket(inode, Operation::Write(update)).unwrap();
+}
