@@ -166,6 +166,10 @@ pub const ROWS_PER_PURGE: usize = 4096;
 pub const COLLECTIONS_OFFERED_MAX: usize = 64;
 /// Things of the past that a session can hold one by one; a session that uses more holds everything.
 pub const HOLDS_MAX: usize = 16_384;
+/// How often the collector asks for what can be deleted.
+pub const COLLECTOR_ROUND: Duration = Duration::from_secs(5);
+/// How often retention policies are applied.
+pub const RETENTION_ROUND: Duration = Duration::from_secs(600);
 /// How often a client asks those that took something from it whether it is on stable storage.
 pub const CLIENT_SYNC: Duration = Duration::from_secs(5);
 /// Deadline of one RPC unless the caller sets another.

@@ -3,6 +3,7 @@
 //! Roles never call each other's code, only each other's RPC or a trait. Every `core` is pure: state, event and time in, effects out.
 
 pub mod cli;
+pub mod collector;
 pub mod config;
 pub mod data;
 pub mod helper;

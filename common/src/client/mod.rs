@@ -19,6 +19,7 @@ mod admin;
 mod api;
 mod cache;
 mod cluster;
+mod collect;
 mod compaction;
 mod files;
 mod flights;
@@ -45,6 +46,7 @@ mod watch;
 
 pub use api::*;
 pub use cluster::Cluster;
+pub use collect::Collected;
 pub use holds::{Held, Hold, HoldSource};
 pub use options::ClientOptions;
 pub use volume::Volume;

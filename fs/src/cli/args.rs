@@ -49,6 +49,11 @@ pub(super) enum Command {
     /// Name versions
     #[command(subcommand)]
     Tag(TagCommand),
+    /// Say how much history a volume keeps
+    #[command(subcommand)]
+    Retention(RetentionCommand),
+    /// Let go now of what the retention policy does not keep, and give its space back
+    Gc(GcArgs),
     /// Show providers, volumes and sessions of a cluster
     Status(StatusArgs),
     /// Print completions for a shell
@@ -331,4 +336,80 @@ pub(super) enum TagCommand {
     /// List the names
     #[command(after_help = "Examples:\n  weft tag list /mnt/show --json")]
     List(ClusterArgs),
+}
+
+/// A command about one volume.
+#[derive(Args, Clone, Debug)]
+pub(super) struct VolumeArgs {
+    /// The volume: a path in a mount, or weft://HOST/VOLUME
+    #[arg(value_hint = ValueHint::AnyPath)]
+    pub target: OsString,
+    /// How it is printed.
+    #[command(flatten)]
+    pub format: Format,
+    /// Who we are.
+    #[command(flatten)]
+    pub identity: IdentityArgs,
+}
+
+/// `weft retention`.
+#[derive(Clone, Debug, Subcommand)]
+pub(super) enum RetentionCommand {
+    /// Show how much history a volume keeps
+    #[command(after_help = "Examples:\n  weft retention show /mnt/show")]
+    Show(VolumeArgs),
+    /// Keep so much history from now on; the newest version and those with a tag always stay
+    #[command(
+        after_help = "Examples:\n  weft retention set /mnt/show --keep-all 7d --daily 30 --monthly 12\n  weft retention set /mnt/show --forever"
+    )]
+    Set(RetentionSetArgs),
+    /// Show what the policy lets go, before it goes
+    #[command(after_help = "Examples:\n  weft retention explain /mnt/show\n  weft retention explain weft://server/show --json")]
+    Explain(VolumeArgs),
+}
+
+/// `weft retention set`.
+#[derive(Args, Clone, Debug)]
+pub(super) struct RetentionSetArgs {
+    /// The volume: a path in a mount, or weft://HOST/VOLUME
+    #[arg(value_hint = ValueHint::AnyPath)]
+    pub target: OsString,
+    /// Keep every version for ever
+    #[arg(long, conflicts_with_all = ["keep_all", "hourly", "daily", "weekly", "monthly"])]
+    pub forever: bool,
+    /// Keep every version for so long [default: 0 if periods are given]
+    #[arg(long, value_name = "SPAN", value_parser = human::parse_duration)]
+    pub keep_all: Option<Duration>,
+    /// Of older ones keep the last of each of the newest N hours that have versions
+    #[arg(long, value_name = "N")]
+    pub hourly: Option<u32>,
+    /// Likewise for days
+    #[arg(long, value_name = "N")]
+    pub daily: Option<u32>,
+    /// Likewise for weeks
+    #[arg(long, value_name = "N")]
+    pub weekly: Option<u32>,
+    /// Likewise for months
+    #[arg(long, value_name = "N")]
+    pub monthly: Option<u32>,
+    /// Who we are.
+    #[command(flatten)]
+    pub identity: IdentityArgs,
+}
+
+/// `weft gc`.
+#[derive(Args, Clone, Debug)]
+#[command(
+    after_help = "Examples:\n  weft gc /mnt/show\n  weft gc weft://server/show --no-wait\n\nThe servers do the same by themselves every few minutes. What somebody still reads goes when it is closed."
+)]
+pub(super) struct GcArgs {
+    /// The volume: a path in a mount, or weft://HOST/VOLUME
+    #[arg(value_hint = ValueHint::AnyPath)]
+    pub target: OsString,
+    /// Do not wait until everything is deleted
+    #[arg(long)]
+    pub no_wait: bool,
+    /// Who we are.
+    #[command(flatten)]
+    pub identity: IdentityArgs,
 }

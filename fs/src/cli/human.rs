@@ -47,12 +47,12 @@ pub(super) fn parse_size_u32(text: &str) -> Result<u32, String> {
     u32::try_from(parse_size(text)?).map_err(|_| format!("'{text}' is larger than 4 GiB"))
 }
 
-/// Reads `30`, `30s`, `500ms`, `2m`, `1h`.
+/// Reads `30`, `30s`, `500ms`, `2m`, `1h`, `7d`, `2w`.
 ///
 /// # Errors
 /// A sentence that says what is allowed.
 pub(super) fn parse_duration(text: &str) -> Result<Duration, String> {
-    let wrong = || format!("'{text}' is no span of time; write seconds, or a number with ms, s, m or h (30s, 2m)");
+    let wrong = || format!("'{text}' is no span of time; write seconds, or a number with ms, s, m, h, d or w (30s, 2m, 7d)");
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
     let number: u64 = number.parse().map_err(|_| wrong())?;
@@ -61,9 +61,20 @@ pub(super) fn parse_duration(text: &str) -> Result<Duration, String> {
         "" | "s" => 1000,
         "m" => 60_000,
         "h" => 3_600_000,
+        "d" => 86_400_000,
+        "w" => 604_800_000,
         _ => return Err(wrong()),
     };
     number.checked_mul(milliseconds).map(Duration::from_millis).ok_or_else(wrong)
+}
+
+/// A span as [`parse_duration`] reads it, in its largest whole unit.
+#[must_use]
+pub(super) fn span(span: Duration) -> String {
+    let seconds = span.as_secs();
+    let units = [(86_400, "d"), (3600, "h"), (60, "m")];
+    let unit = units.into_iter().find(|(unit, _)| seconds > 0 && seconds.is_multiple_of(*unit));
+    unit.map_or_else(|| format!("{seconds}s"), |(unit, name)| format!("{}{name}", seconds / unit))
 }
 
 /// RFC 3339 in UTC, to the second: for tables.

@@ -18,6 +18,7 @@ mod mounts;
 mod names;
 mod output;
 mod restore;
+mod retention;
 mod status;
 mod tag;
 mod target;
@@ -84,6 +85,8 @@ fn run_command(arguments: Vec<OsString>) -> Result<ExitCode, CliError> {
         Command::Diff(args) => tool("weft diff", async |client| diff::run(client, args).await)?,
         Command::Restore(args) => tool("weft restore", async |client| restore::run(client, args).await)?,
         Command::Tag(command) => tool("weft tag", async |client| tag::run(client, command).await)?,
+        Command::Retention(command) => tool("weft retention", async |client| retention::run(client, command).await)?,
+        Command::Gc(args) => tool("weft gc", async |client| retention::gc(client, args).await)?,
         Command::Status(args) => tool("weft status", async |client| status::run(client, args).await)?,
         Command::Completions { shell } => completions(*shell),
     }

@@ -26,10 +26,10 @@ pub use provider::{Member, OwnedStore, Provider};
 pub use roles::Roles;
 
 use crate::config::{Config, Role};
-use crate::helper;
 use crate::placement::PlacementService;
 use crate::storage::StoreError;
 use crate::version::{Manager, ManagerError, ManagerOptions};
+use crate::{collector, helper};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -296,13 +296,17 @@ fn open_providers(config: &Config, cluster: ClusterId) -> Result<Vec<Provider>, 
     wanted.map(|(role, provider, folder)| Provider::open(role, provider, folder, cluster)).collect()
 }
 
-/// Helps the writers of the cluster until `stopped`, as a client of it.
+/// Helps the writers of the cluster, and collects what nobody needs any more, until `stopped`, as a client of it.
 pub async fn run_helper(rpc: Arc<dyn Rpc>, managers: Vec<Address>, mut stopped: watch::Receiver<bool>) {
     let options = ClientOptions { purpose: "helper".into(), memory: HELPER_MEMORY, ..ClientOptions::default() };
     let work = async {
         loop {
             match Cluster::connect(rpc.clone(), managers.clone(), options.clone()).await {
-                Ok(cluster) => return helper::help(cluster).await,
+                Ok(cluster) => {
+                    let collector = collector::collect(Arc::clone(&cluster), Arc::new(SystemClock));
+                    tokio::join!(helper::help(cluster), collector);
+                    return;
+                }
                 Err(error) => tracing::warn!(%error, "the helper does not reach the version manager; trying again"),
             }
             tokio::time::sleep(DIAL_BACKOFF_MAX).await;

@@ -4,7 +4,7 @@ use weft_common::client::Namespace;
 use weft_common::id::VolumeVersion;
 use weft_common::wire::{Author, Change, FileKind, NewInode};
 
-use crate::filesystem::AttributeRequest;
+use crate::filesystem::{AttributeRequest, FOREVER};
 use crate::inode::NodeId;
 use crate::testing::{FakeVolume, READ, ROOT_USER, TRUNCATE, TestMount, errno};
 

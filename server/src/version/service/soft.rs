@@ -97,6 +97,13 @@ impl Soft {
         self.tickets.values_mut().for_each(|given| *given += span);
     }
 
+    /// A session that was opened at `epoch` has not seen anything before.
+    pub(super) fn opened(&mut self, session: SessionId, epoch: u64) {
+        if let Some(lease) = self.sessions.get_mut(&session) {
+            (lease.answered, lease.knows_through) = (Some(epoch), Some(epoch));
+        }
+    }
+
     /// What the session uses of the past, told with its renewal, which is answered at `epoch`.
     pub(super) fn hold(&mut self, session: SessionId, holds: Holds, epoch: u64) {
         if let Some(lease) = self.sessions.get_mut(&session) {

@@ -121,6 +121,9 @@ impl State {
                 Effect::Changed { .. } => {}
             }
             self.soft.note(effect, Instant::now());
+            if let Effect::Opened(session) = effect {
+                self.soft.opened(*session, self.machine.epoch());
+            }
         }
         Ok(())
     }

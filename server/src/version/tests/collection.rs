@@ -168,11 +168,11 @@ fn a_compaction_replaces_a_tree_that_nothing_shows() {
     let inode = cluster.create("f");
     let blob = cluster.publish(inode, 10);
     let update = cluster.update(0, 10);
-    let ticket = cluster.ticket(inode, Operation::Compact { read_at: BlobVersion(1), update }).unwrap();
+    let ticket = cluster.ticket(inode, Operation::Compact { blob, read_at: BlobVersion(1), update }).unwrap();
     cluster.commit(blob, ticket.entry.version.0).unwrap();
     assert_eq!(cluster.collect_all(), [(blob.number, 1, 0, Some(2))]);
     let update = cluster.update(0, 10);
-    let late = cluster.ticket(inode, Operation::Compact { read_at: BlobVersion(0), update });
+    let late = cluster.ticket(inode, Operation::Compact { blob, read_at: BlobVersion(0), update });
     assert_eq!(kind(late), ErrorKind::Conflict, "entries that are collected cannot be checked");
     assert_eq!(cluster.attributes(inode).size, 10);
 }

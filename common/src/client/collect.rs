@@ -1,0 +1,240 @@
+//! Collection from the providers: what only a dropped version reaches is deleted. For servers; the order and what goes are
+//! [`crate::weave::Collection`]'s, which copies there are is this module's.
+//!
+//! A provider that is dead while something is deleted keeps its copy: it is garbage that nobody refers to, and goes with the disk.
+
+use super::ClientError;
+use super::cluster::Cluster;
+use super::link::{address_of, malformed};
+use super::nodes::NodeFailure;
+use super::retry::{Context, Retry};
+use crate::id::{BlobId, BlobVersion, NodeId, PageObjectId, ProviderId, VolumeId, VolumeVersion};
+use crate::limits::{NODE_BATCHES_AT_ONCE_MAX, OBJECTS_PER_DELETE_MAX};
+use crate::retention::{Dated, Retention};
+use crate::weave::{CollectStep, Collection, Garbage, Node};
+use crate::wire::{
+    CollectionJob, DataReply, DataRequest, ErrorKind, GarbageStatistics, HistoryReply, HistoryRequest, MetadataReply,
+    MetadataRequest, ProviderState, Reply, Request, ServiceError, VersionRange,
+};
+use bytes::Bytes;
+use futures_util::{StreamExt, TryStreamExt, stream};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// What a collection deleted, each thing counted once however many copies it had.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Collected {
+    /// Tree nodes.
+    pub nodes: u64,
+    /// Page objects.
+    pub objects: u64,
+    /// Bytes of those page objects.
+    pub bytes: u64,
+}
+
+impl std::ops::AddAssign for Collected {
+    fn add_assign(&mut self, more: Self) {
+        self.nodes += more.nodes;
+        self.objects += more.objects;
+        self.bytes += more.bytes;
+    }
+}
+
+/// Versions in one answer of the version manager.
+const VERSIONS_PER_ANSWER: u32 = 4096;
+
+impl Cluster {
+    /// How much history a volume keeps.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn retention(&self, volume: VolumeId) -> Result<Retention, ClientError> {
+        match self.history(HistoryRequest::Policy(volume)).await? {
+            HistoryReply::Policy(policy) => Ok(policy),
+            other => Err(self.link.unexpected("a policy", &Reply::History(other))),
+        }
+    }
+
+    /// Has a volume keep so much history from now on. Nothing goes before the next thinning.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn set_retention(&self, volume: VolumeId, policy: Retention) -> Result<(), ClientError> {
+        self.history(HistoryRequest::SetPolicy { volume, policy }).await.map(drop)
+    }
+
+    /// Every version that a volume keeps, oldest first.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn kept_versions(&self, volume: VolumeId) -> Result<Vec<Dated>, ClientError> {
+        let (mut kept, mut after) = (Vec::new(), VolumeVersion(0));
+        loop {
+            let request = HistoryRequest::Kept { volume, after, limit: VERSIONS_PER_ANSWER };
+            let (versions, more) = match self.history(request).await? {
+                HistoryReply::Kept { versions, more } => (versions, more),
+                other => return Err(self.link.unexpected("versions", &Reply::History(other))),
+            };
+            kept.extend(versions.into_iter().map(|(version, time)| Dated { version, time }));
+            match kept.last() {
+                Some(last) if more => after = last.version,
+                _ => return Ok(kept),
+            }
+        }
+    }
+
+    /// Lets go of versions. Those that are tagged, and the newest, stay. Answers how many went.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn thin(&self, volume: VolumeId, ranges: Vec<VersionRange>) -> Result<u64, ClientError> {
+        let mut count = 0;
+        for ranges in ranges.chunks(crate::limits::RANGES_PER_THINNING_MAX) {
+            match self.history(HistoryRequest::Thin { volume, ranges: ranges.to_vec() }).await? {
+                HistoryReply::Thinned { versions } => count += versions,
+                other => return Err(self.link.unexpected("the end of a thinning", &Reply::History(other))),
+            }
+        }
+        Ok(count)
+    }
+
+    /// What there is to collect in a volume.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn garbage(&self, volume: VolumeId) -> Result<GarbageStatistics, ClientError> {
+        match self.history(HistoryRequest::Garbage(volume)).await? {
+            HistoryReply::Garbage(statistics) => Ok(statistics),
+            other => Err(self.link.unexpected("counts of garbage", &Reply::History(other))),
+        }
+    }
+
+    /// Every volume, also those that were removed and are not collected yet. For servers.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn volumes_to_collect(&self) -> Result<Vec<VolumeId>, ClientError> {
+        match self.history(HistoryRequest::Volumes).await? {
+            HistoryReply::Volumes(volumes) => Ok(volumes),
+            other => Err(self.link.unexpected("volumes", &Reply::History(other))),
+        }
+    }
+
+    /// A step of the clean-up: versions that can be collected, and whether to ask again at once. For servers.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn collection_jobs(&self, volume: VolumeId) -> Result<(Vec<CollectionJob>, bool), ClientError> {
+        match self.history(HistoryRequest::Work { volume }).await? {
+            HistoryReply::Work { jobs, more } => Ok((jobs, more)),
+            other => Err(self.link.unexpected("work", &Reply::History(other))),
+        }
+    }
+
+    /// Deletes what only the dropped version reaches, and has it forgotten. May be repeated. For servers.
+    ///
+    /// # Errors
+    /// [`ClientError`]; what was deleted until then is deleted, and a repetition goes on.
+    #[tracing::instrument(level = "debug", skip_all, fields(request, blob = %job.dropped.blob, version = %job.dropped.version))]
+    pub async fn collect(&self, job: &CollectionJob) -> Result<Collected, ClientError> {
+        let mut walk = Collection::new(&job.dropped, job.older, job.newer.as_ref());
+        let mut collected = Collected::default();
+        loop {
+            match walk.step() {
+                CollectStep::Read(ids) => {
+                    for (id, node) in self.nodes_if_there(&ids).await? {
+                        walk.supply(&id, node.as_deref()).map_err(|error| damaged(&error))?;
+                    }
+                }
+                CollectStep::Delete(garbage) => collected += self.delete(garbage).await?,
+                CollectStep::Done => break,
+            }
+        }
+        let (blob, version): (BlobId, BlobVersion) = (job.dropped.blob, job.dropped.version);
+        self.history(HistoryRequest::Collected { blob, version }).await?;
+        tracing::debug!(?collected, "version collected");
+        Ok(collected)
+    }
+
+    async fn history(&self, request: HistoryRequest) -> Result<HistoryReply, ClientError> {
+        match self.link.manager(self.context(), Request::History(request)).await? {
+            Reply::History(reply) => Ok(reply),
+            other => Err(self.link.unexpected("an answer about history", &other)),
+        }
+    }
+
+    /// Each of `ids`, and the node if any provider has it.
+    async fn nodes_if_there(&self, ids: &[NodeId]) -> Result<Vec<(NodeId, Option<Arc<Node>>)>, ClientError> {
+        let context = self.context();
+        let reads: Vec<_> = ids.iter().map(|id| self.node_if_there(context, *id)).collect();
+        stream::iter(reads).buffer_unordered(NODE_BATCHES_AT_ONCE_MAX).try_collect().await
+    }
+
+    async fn node_if_there(&self, context: Context, id: NodeId) -> Result<(NodeId, Option<Arc<Node>>), ClientError> {
+        match self.publisher.nodes.get(context, &[id]).await {
+            Ok(nodes) => Ok((id, nodes.into_iter().next())),
+            Err(NodeFailure::Missing(_)) => Ok((id, None)),
+            Err(NodeFailure::Other(error)) => Err(error),
+        }
+    }
+
+    async fn delete(&self, garbage: Garbage) -> Result<Collected, ClientError> {
+        let context = self.context();
+        let map = self.map();
+        let mut objects: BTreeMap<ProviderId, Vec<PageObjectId>> = BTreeMap::new();
+        for object in &garbage.objects {
+            for member in map.group(object.group).map(|group| group.members.as_slice()).unwrap_or_default() {
+                objects.entry(*member).or_default().push(object.id);
+            }
+        }
+        let requests = objects.into_iter().flat_map(|(provider, objects)| {
+            let chunks: Vec<_> = objects.chunks(OBJECTS_PER_DELETE_MAX).map(<[_]>::to_vec).collect();
+            chunks.into_iter().map(move |objects| (provider, Request::Data(DataRequest::Delete { objects })))
+        });
+        self.delete_all(context, requests.collect()).await?;
+        let mut nodes: BTreeMap<ProviderId, Vec<NodeId>> = BTreeMap::new();
+        for node in &garbage.nodes {
+            // A node lies on the first living ones of its time; which ones these were nobody knows.
+            for provider in map.metadata_providers(node) {
+                nodes.entry(*provider).or_default().push(*node);
+            }
+        }
+        let requests = nodes.into_iter().flat_map(|(provider, nodes)| {
+            let chunks: Vec<_> = nodes.chunks(OBJECTS_PER_DELETE_MAX).map(<[_]>::to_vec).collect();
+            chunks.into_iter().map(move |nodes| (provider, Request::Metadata(MetadataRequest::Delete { nodes })))
+        });
+        self.delete_all(context, requests.collect()).await?;
+        let bytes = garbage.objects.iter().map(|object| u64::from(object.length)).sum();
+        Ok(Collected { nodes: garbage.nodes.len() as u64, objects: garbage.objects.len() as u64, bytes })
+    }
+
+    async fn delete_all(&self, context: Context, requests: Vec<(ProviderId, Request)>) -> Result<(), ClientError> {
+        let deletes: Vec<_> =
+            requests.into_iter().map(|(provider, request)| self.delete_from(context, provider, request)).collect();
+        stream::iter(deletes).buffer_unordered(NODE_BATCHES_AT_ONCE_MAX).try_collect().await
+    }
+
+    async fn delete_from(&self, context: Context, id: ProviderId, request: Request) -> Result<(), ClientError> {
+        let mut retry = Retry::new(context);
+        loop {
+            let map = self.map();
+            let Some(provider) = map.provider(id).filter(|provider| provider.state != ProviderState::Dead) else {
+                tracing::debug!(request = %context.id, provider = %id, "dead or gone; its copies stay behind");
+                return Ok(());
+            };
+            let address = address_of(provider);
+            match self.link.once(context, &address, request.clone(), Bytes::new()).await {
+                Ok(answer) => match answer.reply {
+                    Reply::Data(DataReply::Done) | Reply::Metadata(MetadataReply::Done) => return Ok(()),
+                    other => return Err(malformed(&address, "the end of a delete", &other)),
+                },
+                Err(error) => retry.after("delete", error).await?,
+            }
+            self.map.refresh(context).await;
+        }
+    }
+}
+
+fn damaged(error: &crate::weave::WalkError) -> ClientError {
+    ServiceError::new(ErrorKind::Damaged, format!("collection stops: {error}")).into()
+}

@@ -1,0 +1,74 @@
+//! The collector: thins history as the volumes' policies say, and deletes what no version needs any more.
+//!
+//! What may go is the version manager's to say ([`crate::version`], `garbage`); what goes with it is a walk over two trees
+//! ([`weft_common::weave::Collection`]). Everything here may break off anywhere and be done again, by any server: versions are offered
+//! until they are reported collected. Deletion has no hurry: one version after the other, with a pause when there is nothing to do.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use tokio::time::Instant;
+use weft_common::client::{ClientError, Cluster, Collected};
+use weft_common::clock::Clock;
+use weft_common::id::VolumeId;
+use weft_common::limits::{COLLECTOR_ROUND, RETENTION_ROUND};
+use weft_common::time::Timestamp;
+
+/// Collects until it is dropped or aborted. Failures are logged and tried again in the next round.
+pub async fn collect(cluster: Arc<Cluster>, clock: Arc<dyn Clock>) {
+    let mut applied: Option<Instant> = None;
+    loop {
+        tokio::time::sleep(COLLECTOR_ROUND).await;
+        let volumes = match cluster.volumes_to_collect().await {
+            Ok(volumes) => volumes,
+            Err(error) => {
+                tracing::debug!(%error, "cannot ask for volumes to collect; trying again");
+                continue;
+            }
+        };
+        let is_due = applied.is_none_or(|applied| applied.elapsed() >= RETENTION_ROUND);
+        for volume in volumes {
+            if is_due && let Err(error) = apply_policy(&cluster, volume, clock.now()).await {
+                tracing::debug!(%volume, %error, "the retention policy cannot be applied now; trying again");
+            }
+            match collect_volume(&cluster, volume).await {
+                Ok(collected) if collected == Collected::default() => {}
+                Ok(collected) => {
+                    let Collected { nodes, objects, bytes } = collected;
+                    tracing::info!(%volume, nodes, objects, bytes, "collected");
+                }
+                Err(error) => tracing::warn!(%volume, %error, "collection breaks off; it goes on in the next round"),
+            }
+        }
+        if is_due {
+            applied = Some(Instant::now());
+        }
+    }
+}
+
+/// Lets go of what the volume's policy does not keep at `now`.
+async fn apply_policy(cluster: &Cluster, volume: VolumeId, now: Timestamp) -> Result<(), ClientError> {
+    let policy = cluster.retention(volume).await?;
+    if policy.keeps_everything() {
+        return Ok(());
+    }
+    // Tags are kept by the version manager in any case; here they would only split ranges.
+    let expired = policy.expired(&cluster.kept_versions(volume).await?, &BTreeSet::new(), now);
+    if !expired.is_empty() {
+        let versions = cluster.thin(volume, expired).await?;
+        tracing::info!(%volume, versions, "versions thinned by the retention policy");
+    }
+    Ok(())
+}
+
+async fn collect_volume(cluster: &Cluster, volume: VolumeId) -> Result<Collected, ClientError> {
+    let mut sum = Collected::default();
+    loop {
+        let (jobs, more) = cluster.collection_jobs(volume).await?;
+        for job in &jobs {
+            sum += cluster.collect(job).await?;
+        }
+        if jobs.is_empty() && !more {
+            return Ok(sum);
+        }
+    }
+}
