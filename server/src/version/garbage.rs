@@ -26,6 +26,9 @@ struct Marked {
     inode: InodeNumber,
     /// The epoch of the newest mark.
     since: u64,
+    /// The version that was offered last. Until it is collected no other one is: some of its nodes may be gone already, and so
+    /// it can be no other version's neighbour.
+    offered: Option<BlobVersion>,
 }
 
 /// Where a clone began.
@@ -43,7 +46,8 @@ pub(crate) fn epoch(kv: &dyn Kv) -> Result<u64, KvError> {
 /// A version of `blob`, whose file is `inode`, may not be needed any more.
 pub(crate) fn mark(kv: &mut dyn Kv, blob: BlobId, inode: InodeNumber) -> Result<(), KvError> {
     let since = epoch(&*kv)?;
-    table::put(kv, &table::marked(blob), &Marked { inode, since })
+    let offered = table::get::<Marked>(&*kv, &table::marked(blob))?.and_then(|marked| marked.offered);
+    table::put(kv, &table::marked(blob), &Marked { inode, since, offered })
 }
 
 /// `clone` begins with `version` of `origin`, which stays as long as the clone does.
@@ -84,8 +88,12 @@ pub(crate) fn step(kv: &mut dyn Kv, volume: VolumeId, readers: &Readers) -> Resu
     }
     let mut jobs = Vec::new();
     for (blob, marked) in ripe(&*kv, volume, readers, COLLECTIONS_OFFERED_MAX)? {
-        match judge(&*kv, blob, marked.inode, readers)? {
-            Verdict::Collect(job) => jobs.push(*job),
+        match judge(&*kv, blob, marked, readers)? {
+            Verdict::Collect(job) => {
+                let offered = Some(job.dropped.version);
+                table::put(kv, &table::marked(blob), &Marked { offered, ..marked })?;
+                jobs.push(*job);
+            }
             Verdict::Held => {}
             Verdict::Clean => kv.delete(&table::marked(blob))?,
             Verdict::Gone => {
@@ -141,12 +149,12 @@ enum Verdict {
     Gone,
 }
 
-fn judge(kv: &dyn Kv, blob: BlobId, inode: InodeNumber, readers: &Readers) -> Result<Verdict, KvError> {
+fn judge(kv: &dyn Kv, blob: BlobId, marked: Marked, readers: &Readers) -> Result<Verdict, KvError> {
     if readers.contents.range((blob, BlobVersion(0))..).next().is_some_and(|(read, version)| *read == blob && version.0 == 0) {
         // Version 0 of a clone is its origin's: the clone goes last.
         return Ok(Verdict::Held);
     }
-    let shown = namespace::versions_shown(kv, inode, blob)?;
+    let shown = namespace::versions_shown(kv, marked.inode, blob)?;
     let pinned = pinned(kv, blob)?;
     let Some(record) = table::get::<BlobRecord>(kv, &table::blob(blob))? else {
         return Ok(if shown.is_empty() && pinned.is_empty() { Verdict::Gone } else { Verdict::Clean });
@@ -156,7 +164,8 @@ fn judge(kv: &dyn Kv, blob: BlobId, inode: InodeNumber, readers: &Readers) -> Re
     let is_needed = |version: &&BlobVersion| shown.contains(*version) || pinned.contains(*version) || is_woven_on(version);
     let is_read = |version: &BlobVersion| readers.contents.contains(&(blob, *version));
     let unneeded: Vec<BlobVersion> = there.iter().filter(|version| !is_needed(version)).copied().collect();
-    let Some(dropped) = unneeded.iter().copied().find(|version| !is_read(version)) else {
+    let begun = marked.offered.filter(|version| there.contains(version));
+    let Some(dropped) = begun.or_else(|| unneeded.iter().copied().find(|version| !is_read(version))) else {
         let is_empty = there.is_empty() && shown.is_empty() && pinned.is_empty() && record.in_flight() == 0;
         return Ok(match unneeded.is_empty() {
             _ if is_empty => Verdict::Gone,
