@@ -124,12 +124,21 @@ mod tests {
     use weft_common::wire::Space;
 
     fn request(role: ProviderRole, provider: Option<ProviderId>, zone: &str) -> PlacementRequest {
-        let cluster = Some(ClusterId(7));
-        PlacementRequest::Join { role, provider, cluster, address: "host:1".into(), zone: zone.into(), space: Space::default() }
+        request_from("host:1", role, provider, zone)
+    }
+
+    fn request_from(address: &str, role: ProviderRole, provider: Option<ProviderId>, zone: &str) -> PlacementRequest {
+        let (cluster, address, zone) = (Some(ClusterId(7)), address.to_owned(), zone.to_owned());
+        PlacementRequest::Join { role, provider, cluster, address, zone, space: Space::default() }
     }
 
     fn add(kv: &mut MemoryKv, zone: &str) -> ProviderId {
-        match apply(kv, Timestamp(0), &request(ProviderRole::Data, None, zone)).unwrap() {
+        let address = format!("host{}:1", Roster::load(kv).unwrap().members.len());
+        add_at(kv, &address, zone)
+    }
+
+    fn add_at(kv: &mut MemoryKv, address: &str, zone: &str) -> ProviderId {
+        match apply(kv, Timestamp(0), &request_from(address, ProviderRole::Data, None, zone)).unwrap() {
             PlacementReply::Joined { provider, .. } => provider,
             other => panic!("{other:?}"),
         }
@@ -156,6 +165,21 @@ mod tests {
             }
             before = now;
         }
+    }
+
+    #[test]
+    fn two_ids_at_one_address_are_never_two_copies() {
+        let mut kv = MemoryKv::default();
+        for address in ["a:1", "b:1", "b:1", "c:1", "b:1"] {
+            add_at(&mut kv, address, "");
+        }
+        let roster = Roster::load(&kv).unwrap();
+        let address = |id: &ProviderId| roster.members[id.0 as usize - 1].address.as_str();
+        for group in &roster.groups {
+            let addresses: std::collections::BTreeSet<_> = group.members.iter().map(address).collect();
+            assert_eq!(addresses.len(), group.members.len(), "{group:?} has a disk twice");
+        }
+        assert!(roster.groups.iter().any(|group| group.members.len() == 3));
     }
 
     #[test]

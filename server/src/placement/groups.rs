@@ -17,21 +17,23 @@ const SCATTER: usize = 4;
 pub(super) fn for_newcomer(roster: &Roster, newcomer: ProviderId) -> Vec<Vec<ProviderId>> {
     let others: Vec<&Member> =
         roster.members.iter().filter(|member| member.role == ProviderRole::Data && member.id != newcomer).collect();
-    let zone = roster.members.iter().find(|member| member.id == newcomer).map_or("", |member| member.zone.as_str());
+    let Some(newcomer) = roster.members.iter().find(|member| member.id == newcomer) else { return Vec::new() };
     let mut made = Vec::new();
     for copies in 1..=usize::from(COPIES_MAX).min(others.len() + 1) {
-        made.extend(of_size(roster, newcomer, zone, &others, copies));
+        made.extend(of_size(roster, newcomer, &others, copies));
     }
     made
 }
 
-/// Groups of one size: each takes the partners that are in the fewest groups of that size, other zones first.
-fn of_size(roster: &Roster, newcomer: ProviderId, zone: &str, others: &[&Member], copies: usize) -> Vec<Vec<ProviderId>> {
+/// Groups of one size: each takes the partners that are in the fewest groups of that size, other zones first. Two ids at one
+/// address are one disk (a join whose answer was lost was repeated) and never in one group.
+fn of_size(roster: &Roster, newcomer: &Member, others: &[&Member], copies: usize) -> Vec<Vec<ProviderId>> {
     let mut made: Vec<Vec<ProviderId>> = Vec::new();
     let mut seen: BTreeSet<BTreeSet<ProviderId>> = BTreeSet::new();
     for _ in 0..SCATTER {
-        let mut group = vec![newcomer];
-        let mut zones = vec![zone];
+        let mut group = vec![newcomer.id];
+        let mut zones = vec![newcomer.zone.as_str()];
+        let mut addresses = vec![newcomer.address.as_str()];
         while group.len() < copies {
             let load = |id: ProviderId| {
                 let old = roster.groups.iter().map(|group| &group.members);
@@ -40,11 +42,12 @@ fn of_size(roster: &Roster, newcomer: ProviderId, zone: &str, others: &[&Member]
             // Partners of groups made just now count as loaded, so that the next group takes others.
             let best = others
                 .iter()
-                .filter(|member| !group.contains(&member.id))
+                .filter(|member| !group.contains(&member.id) && !addresses.contains(&member.address.as_str()))
                 .min_by_key(|member| (zones.contains(&member.zone.as_str()), load(member.id), member.id));
             let Some(best) = best else { return made };
             group.push(best.id);
             zones.push(&best.zone);
+            addresses.push(&best.address);
         }
         if !seen.insert(group.iter().copied().collect()) {
             break;

@@ -31,6 +31,12 @@ impl Liveness {
         self.reports.insert(provider, Report { at: now, space });
     }
 
+    /// When `provider` was last heard of; the start of this process if it was not.
+    #[must_use]
+    pub fn last_heard(&self, provider: ProviderId) -> Instant {
+        self.reports.get(&provider).map_or(self.started, |report| report.at)
+    }
+
     /// What is thought of `provider` at `now`, and the space it last reported.
     #[must_use]
     pub fn state(&self, provider: ProviderId, now: Instant) -> (ProviderState, Space) {

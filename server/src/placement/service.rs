@@ -1,6 +1,6 @@
 //! The provider manager's service: joins are logged, heartbeats are not, and the map is put together from both.
 
-use crate::placement::core::Roster;
+use crate::placement::core::{Member, Roster};
 use crate::placement::liveness::Liveness;
 use crate::placement::ranking::rank;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -173,7 +173,10 @@ fn differs(fresh: &ClusterMap, old: &ClusterMap) -> bool {
 
 fn assemble(cluster: ClusterId, epoch: u64, roster: &Roster, liveness: &Liveness, now: Instant) -> ClusterMap {
     let providers = roster.members.iter().map(|member| {
-        let (state, space) = liveness.state(member.id, now);
+        let (mut state, space) = liveness.state(member.id, now);
+        if is_replaced(member, roster, liveness) {
+            state = ProviderState::Dead;
+        }
         ProviderInfo {
             id: member.id,
             role: member.role,
@@ -187,6 +190,15 @@ fn assemble(cluster: ClusterId, epoch: u64, roster: &Roster, liveness: &Liveness
     let metadata: Vec<ProviderId> =
         roster.members.iter().filter(|member| member.role == ProviderRole::Metadata).map(|member| member.id).collect();
     ClusterMap { cluster, epoch, providers: providers.collect(), groups: roster.groups.clone(), partitions: rank(&metadata) }
+}
+
+/// Whether another provider answers at the address of `member` by now. A new store folder whose join brought no answer joins
+/// again, under another id: the two are one disk and must not count as two.
+fn is_replaced(member: &Member, roster: &Roster, liveness: &Liveness) -> bool {
+    let heard = |member: &Member| (liveness.last_heard(member.id), member.id);
+    roster.members.iter().any(|other| {
+        other.id != member.id && other.role == member.role && other.address == member.address && heard(other) > heard(member)
+    })
 }
 
 fn only_servers(peer: &Peer) -> Result<(), ServiceError> {
@@ -245,5 +257,22 @@ mod tests {
             joined.unwrap();
         }
         assert_eq!(service.map().providers.len(), 3);
+    }
+
+    #[tokio::test]
+    async fn a_provider_whose_join_brought_no_answer_counts_once() {
+        let service = PlacementService::start(Arc::new(UnevenLog::default()), ClusterId(7), &SystemClock).await.unwrap();
+        let peer = Peer { name: "server".into(), is_server: true };
+        for _ in 0..2 {
+            let (role, address, zone) = (ProviderRole::Metadata, "host:1".to_owned(), String::new());
+            let join = PlacementRequest::Join { role, provider: None, cluster: None, address, zone, space: Space::default() };
+            let request = Request::Placement(join);
+            let call = Call { id: RequestId(1), request, body: bytes::Bytes::new(), deadline: RPC_DEADLINE };
+            service.handle(&peer, call).await.unwrap();
+        }
+        let states = || service.map().providers.iter().map(|provider| provider.state).collect::<Vec<_>>();
+        assert_eq!(states(), [ProviderState::Dead, ProviderState::Full], "the second one is the one that reports");
+        service.heartbeat(ProviderId(1), Space::default()).unwrap();
+        assert_eq!(states(), [ProviderState::Full, ProviderState::Dead], "whoever reports last is there");
     }
 }
