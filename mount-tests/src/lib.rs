@@ -13,4 +13,5 @@ pub mod mount;
 pub mod operations;
 pub mod process;
 pub mod random;
+pub mod sim;
 pub mod wait;

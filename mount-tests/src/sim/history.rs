@@ -1,0 +1,218 @@
+//! What clients did and saw, as they were told. It is judged when all is over ([`super::check`]): then the history of the volume
+//! tells in which order everything happened.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use weft_common::id::BlobId;
+use weft_common::wire::ErrorKind;
+
+/// A directory's inode and a name in it.
+pub type Place = (u64, String);
+
+/// A change of one file's bytes: cut, holes, data, grow, in this order. Data is (offset, length); its bytes are those of
+/// [`payload`], from 0 on over all parts.
+#[derive(Clone, Debug, Default)]
+pub struct Edit {
+    /// Offsets count from the end of the file.
+    pub append: bool,
+    /// The file is cut to this size first.
+    pub cut_to: Option<u64>,
+    /// These bytes become zeros.
+    pub holes: Vec<(u64, u64)>,
+    /// New bytes.
+    pub data: Vec<(u64, u32)>,
+    /// The file has at least this size afterwards.
+    pub grow_to: Option<u64>,
+}
+
+/// What a client wants done.
+#[derive(Clone, Debug)]
+pub enum Deed {
+    /// A new file or directory.
+    Create(Place, bool),
+    /// A name goes.
+    Unlink(Place),
+    /// A name moves, perhaps over another.
+    Rename(Place, Place),
+    /// New content of an inode.
+    Edit(u64, Edit),
+}
+
+/// What a client was told of it.
+#[derive(Clone, Debug)]
+pub enum Outcome {
+    /// Nothing yet, or never.
+    Unknown,
+    /// It is done, as this volume version; for content with blob, its version, and the offset of an append.
+    Done(u64, Option<(BlobId, u64, u64)>),
+    /// It was not done.
+    Refused(ErrorKind),
+}
+
+/// A change. Its place in [`Records::deeds`] is its number, which is also in its author's name.
+#[derive(Clone, Debug)]
+pub struct DeedRecord {
+    /// What.
+    pub deed: Deed,
+    /// The newest volume version that anybody knew of when it began.
+    pub low: u64,
+    /// What came of it.
+    pub outcome: Outcome,
+}
+
+/// A file that was found.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// Its inode.
+    pub inode: u64,
+    /// Blob version that was read; `None` for a directory.
+    pub blob_version: Option<u64>,
+    /// Its size then.
+    pub size: u64,
+    /// Where reading began.
+    pub start: u64,
+    /// Where it was to end, unless the file ended before.
+    pub end: u64,
+    /// What was read.
+    pub bytes: bytes::Bytes,
+}
+
+/// A name that was looked up, and the file read behind it.
+#[derive(Clone, Debug)]
+pub struct ReadRecord {
+    /// The newest volume version that anybody knew of when it began.
+    pub low: u64,
+    /// The volume version that was asked for; `None` for the newest.
+    pub at: Option<u64>,
+    /// The name.
+    pub place: Place,
+    /// What was there.
+    pub found: Option<Found>,
+}
+
+/// A directory that was listed.
+#[derive(Clone, Debug)]
+pub struct ListRecord {
+    /// The newest volume version that anybody knew of when it began.
+    pub low: u64,
+    /// The directory.
+    pub directory: u64,
+    /// Names and inodes.
+    pub entries: Vec<(String, u64)>,
+}
+
+/// Everything that was recorded.
+#[derive(Clone, Debug, Default)]
+pub struct Records {
+    /// Changes.
+    pub deeds: Vec<DeedRecord>,
+    /// Look-ups and reads.
+    pub reads: Vec<ReadRecord>,
+    /// Listings.
+    pub lists: Vec<ListRecord>,
+    /// The newest volume version that any client was told of.
+    seen: u64,
+    /// The newest blob versions that any client was told of.
+    blobs: BTreeMap<BlobId, u64>,
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub struct History(Mutex<Records>);
+
+impl History {
+    fn records(&self) -> MutexGuard<'_, Records> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A change begins. Its number.
+    pub fn begin(&self, deed: Deed) -> usize {
+        let mut records = self.records();
+        let low = records.seen;
+        records.deeds.push(DeedRecord { deed, low, outcome: Outcome::Unknown });
+        records.deeds.len() - 1
+    }
+
+    /// A client is told what came of a change.
+    pub fn end(&self, number: usize, outcome: Outcome) {
+        let mut records = self.records();
+        if let Outcome::Done(version, content) = &outcome {
+            records.seen = records.seen.max(*version);
+            if let Some((blob, version, _)) = content {
+                let seen = records.blobs.entry(*blob).or_default();
+                *seen = (*seen).max(*version);
+            }
+        }
+        records.deeds[number].outcome = outcome;
+    }
+
+    /// The newest volume version that any client was told of.
+    #[must_use]
+    pub fn seen(&self) -> u64 {
+        self.records().seen
+    }
+
+    /// The newest version of `blob` that any client was told of.
+    #[must_use]
+    pub fn seen_of(&self, blob: BlobId) -> u64 {
+        self.records().blobs.get(&blob).copied().unwrap_or(0)
+    }
+
+    /// A client was told of a version of a blob.
+    pub fn saw(&self, blob: BlobId, version: u64) {
+        let mut records = self.records();
+        let seen = records.blobs.entry(blob).or_default();
+        *seen = (*seen).max(version);
+    }
+
+    /// A read ended.
+    pub fn note_read(&self, read: ReadRecord) {
+        self.records().reads.push(read);
+    }
+
+    /// A listing ended.
+    pub fn note_list(&self, list: ListRecord) {
+        self.records().lists.push(list);
+    }
+
+    /// Everything so far.
+    #[must_use]
+    pub fn all(&self) -> Records {
+        self.records().clone()
+    }
+}
+
+/// The bytes that change `number` writes.
+#[must_use]
+pub fn payload(number: usize, length: usize) -> Vec<u8> {
+    crate::random::Random::new(number as u64 ^ 0x5eed_0000).bytes(length)
+}
+
+/// What `edit`, which is change `number`, makes of a file.
+pub fn apply(edit: &Edit, number: usize, bytes: &mut Vec<u8>) {
+    let base = if edit.append { bytes.len() as u64 } else { 0 };
+    if let Some(size) = edit.cut_to {
+        bytes.truncate(size as usize);
+    }
+    for (start, end) in &edit.holes {
+        let end = (*end as usize).min(bytes.len());
+        if let Some(hole) = bytes.get_mut(*start as usize..end) {
+            hole.fill(0);
+        }
+    }
+    let new = payload(number, edit.data.iter().map(|(_, length)| *length as usize).sum());
+    let mut from = 0;
+    for (offset, length) in &edit.data {
+        let (start, length) = ((base + offset) as usize, *length as usize);
+        if bytes.len() < start + length {
+            bytes.resize(start + length, 0);
+        }
+        bytes[start..start + length].copy_from_slice(&new[from..from + length]);
+        from += length;
+    }
+    if let Some(size) = edit.grow_to
+        && bytes.len() < size as usize
+    {
+        bytes.resize(size as usize, 0);
+    }
+}

@@ -1,0 +1,41 @@
+//! Bugs that are planted to prove that the oracle finds them. Each is a fault that real code could have.
+
+/// A planted bug.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Plant {
+    /// None: the product as it is.
+    Nothing,
+    /// A data provider acknowledges some page objects and does not keep them.
+    ForgetfulProvider,
+    /// A metadata provider acknowledges some nodes and does not keep them.
+    ForgetfulMetadata,
+    /// A client takes its update for published before it has committed it.
+    EarlyAcknowledgement,
+    /// The version manager publishes a committed version although one before it is not.
+    OutOfOrder,
+    /// A repeated ticket request is not recognised: the update happens twice.
+    Twice,
+    /// Names are answered out of a cache that nobody invalidates.
+    StaleNames,
+    /// The version manager answers before its log is on stable storage.
+    VolatileLog,
+    /// A provider says that it synced, and did not.
+    HollowSync,
+    /// The content of an old version changes.
+    RewrittenHistory,
+}
+
+impl Plant {
+    /// All of them.
+    pub const ALL: [Self; 9] = [
+        Self::ForgetfulProvider,
+        Self::ForgetfulMetadata,
+        Self::EarlyAcknowledgement,
+        Self::OutOfOrder,
+        Self::Twice,
+        Self::StaleNames,
+        Self::VolatileLog,
+        Self::HollowSync,
+        Self::RewrittenHistory,
+    ];
+}
