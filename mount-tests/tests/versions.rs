@@ -218,3 +218,24 @@ fn a_shells_redirection_publishes_no_empty_file() {
     assert_eq!(read(&volume.path("f")), "", "a truncation by itself counts when its last descriptor is closed");
     volume.mount.unmount();
 }
+
+#[test]
+fn copies_keep_modes_and_times() {
+    let volume = Volume::new();
+    let source = tempfile::tempdir().expect("a folder");
+    let script = source.path().join("script");
+    fs::write(&script, "#!/bin/sh\n").expect("written");
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o754)).expect("chmod");
+    for (option, name) in [("-p", "copied"), ("-a", "archived")] {
+        let mut copy = std::process::Command::new("cp");
+        copy.arg(option).arg(&script).arg(volume.path(name));
+        weft_mount_tests::process::succeed(copy);
+        let (there, here) = (fs::metadata(&script).expect("stat"), fs::metadata(volume.path(name)).expect("stat"));
+        assert_eq!((here.mode() & 0o7777, here.mtime(), here.mtime_nsec()), (0o754, there.mtime(), there.mtime_nsec()), "cp {option}");
+    }
+    let mut edit = std::process::Command::new("sed");
+    edit.args(["-i", "s/sh/bash/"]).arg(volume.path("copied"));
+    weft_mount_tests::process::succeed(edit);
+    assert_eq!(fs::metadata(volume.path("copied")).expect("stat").mode() & 0o7777, 0o754, "sed -i");
+    volume.mount.unmount();
+}

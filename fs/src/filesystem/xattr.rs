@@ -15,6 +15,12 @@ const MOUNT: &[u8] = b"user.weft.mount";
 const OWN_PREFIX: &[u8] = b"user.weft.";
 /// The kernel asks for it before writes.
 const CAPABILITY: &[u8] = b"security.capability";
+/// Access control lists. An attribute that is only stored would tell `cp -p` that it has set the mode, which it has not.
+const ACL_PREFIX: &[u8] = b"system.posix_acl_";
+
+fn no_acls() -> Failure {
+    Failure::Refused(ErrorKind::Unsupported, "access control lists are not supported; the mode's bits are")
+}
 
 impl Filesystem {
     /// The value of an attribute.
@@ -58,6 +64,9 @@ impl Filesystem {
         if name.len() > XATTR_NAME_BYTES_MAX || (name.starts_with(OWN_PREFIX) && name != VERSION && name != BLOB) {
             return Some(Err(no_attribute()));
         }
+        if name.starts_with(ACL_PREFIX) {
+            return Some(Err(no_acls()));
+        }
         let Ok(Node::Live(inode)) = self.node(node) else { return None };
         let is_known = name == CAPABILITY && self.files.get(inode)?.state().has_no_capability;
         is_known.then(|| Err(no_attribute()))
@@ -91,6 +100,9 @@ impl Filesystem {
         mode: XattrMode,
     ) -> Result<(), Failure> {
         let inode = self.changeable(node)?;
+        if name.starts_with(ACL_PREFIX) {
+            return Err(no_acls());
+        }
         if name.starts_with(OWN_PREFIX) {
             return Err(Failure::Refused(ErrorKind::NotPermitted, "user.weft.* is what the mount says, not what it is told"));
         }

@@ -1,8 +1,8 @@
 //! Blob logs: tickets put updates in order, commits publish them in that order.
 //!
 //! A blob's versions are in one of three states, and always in this order: *published* (1 to p), then *in flight*
-//! (p + 1 to a): assigned, and some of them committed. A [`ticket`] assigns a + 1; from then on the update is part of the
-//! file for good, whoever stores its nodes. A [`commit`] marks one version; the versions behind p that are committed without
+//! (p + 1 to a): assigned, and some of them committed. A `ticket` assigns a + 1; from then on the update is part of the
+//! file for good, whoever stores its nodes. A `commit` marks one version; the versions behind p that are committed without
 //! a gap are published, each with the time and author of its ticket, and each takes the volume's next N.
 //!
 //! The record of a blob is made by its first ticket, from the tree that the namespace has for the file: version 0, empty, or
