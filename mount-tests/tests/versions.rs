@@ -231,7 +231,11 @@ fn copies_keep_modes_and_times() {
         copy.arg(option).arg(&script).arg(volume.path(name));
         weft_mount_tests::process::succeed(copy);
         let (there, here) = (fs::metadata(&script).expect("stat"), fs::metadata(volume.path(name)).expect("stat"));
-        assert_eq!((here.mode() & 0o7777, here.mtime(), here.mtime_nsec()), (0o754, there.mtime(), there.mtime_nsec()), "cp {option}");
+        assert_eq!(
+            (here.mode() & 0o7777, here.mtime(), here.mtime_nsec()),
+            (0o754, there.mtime(), there.mtime_nsec()),
+            "cp {option}"
+        );
     }
     let mut edit = std::process::Command::new("sed");
     edit.args(["-i", "s/sh/bash/"]).arg(volume.path("copied"));

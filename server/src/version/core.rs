@@ -227,18 +227,26 @@ fn change_namespace(
     let admitted = match admit(kv, request.key, &request.author)? {
         Admission::New(admitted) => admitted,
         Admission::Repeated(Remembered::Change(reply)) => return Ok(reply),
+        Admission::Repeated(Remembered::Refused(error)) => return Err(error.into()),
         Admission::Repeated(Remembered::Ticket(..)) => {
             let message = format!("sequence {} of {} was an update of a blob", request.key.sequence, request.key.session);
             return Err(Failure::refuse(ErrorKind::InvalidArgument, message));
         }
     };
-    let settings = volumes::settings(kv, request.volume)?;
-    let mut txn = VolumeTxn::open(kv, request.volume, now, &request.author)?;
-    let reply = namespace::apply(&mut txn, &request.change, &settings)?;
-    let version = txn.finish()?;
+    let (reply, version) = match carry_out(kv, now, request) {
+        Ok(done) => done,
+        Err(failure) => return admitted.refuse(kv, failure),
+    };
     admitted.remember(kv, &Remembered::Change(reply.clone()))?;
     effects.push(Effect::Changed { volume: request.volume, version });
     Ok(reply)
+}
+
+fn carry_out(kv: &mut dyn Kv, now: Timestamp, request: &NamespaceChange) -> Result<(ChangeReply, VolumeVersion), Failure> {
+    let settings = volumes::settings(kv, request.volume)?;
+    let mut txn = VolumeTxn::open(kv, request.volume, now, &request.author)?;
+    let reply = namespace::apply(&mut txn, &request.change, &settings)?;
+    Ok((reply, txn.finish()?))
 }
 
 /// The last of the versions that were published is what watchers of the volume wait for.

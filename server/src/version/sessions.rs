@@ -1,8 +1,9 @@
 //! Sessions: who the clients are, and what was answered to them.
 //!
 //! A client numbers its changes. The answer to each is remembered until the client says that it has it, so a change that
-//! was repeated after a time-out is answered and not carried out again. Only successes are remembered: a refused change
-//! did nothing, and carrying it out again is what the client asks for. A sequence below `answered_below` is a duplicate that
+//! was repeated after a time-out is answered and not carried out again. Refusals are remembered like successes: the client was told,
+//! and a duplicate that the network delivers late must not do what was refused. (Those that say "try again" are not: the client
+//! repeats the request itself.) A sequence below `answered_below` is a duplicate that
 //! the network delivered late; it is refused.
 //!
 //! Leases are not here: they are soft state of the service, and a lapsed one becomes a `Close` in the log.
@@ -14,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use weft_common::id::{BlobId, BlobVersion, SessionId};
 use weft_common::limits::{AUTHOR_TEXT_BYTES_MAX, CHANGES_UNANSWERED_MAX, SESSION_TEXT_BYTES_MAX, SESSIONS_MAX};
 use weft_common::time::Timestamp;
-use weft_common::wire::{Author, ChangeReply, ErrorKind, RequestKey, SessionInfo};
+use weft_common::wire::{Author, ChangeReply, ErrorKind, RequestKey, ServiceError, SessionInfo};
 
 /// A session in the table.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -83,6 +84,8 @@ pub(crate) enum Remembered {
     Change(ChangeReply),
     /// To a ticket request: the ticket is made again from the log.
     Ticket(BlobId, BlobVersion),
+    /// It was refused for good.
+    Refused(ServiceError),
 }
 
 /// Checks a change's session and sequence. Writes nothing.
@@ -114,6 +117,19 @@ pub(crate) fn admit(kv: &dyn Kv, key: RequestKey, author: &Author) -> Result<Adm
 }
 
 impl Admitted {
+    /// Remembers why a change was refused, unless it is to be tried again.
+    ///
+    /// # Errors
+    /// The refusal, or the table's failure.
+    pub(crate) fn refuse<T>(self, kv: &mut dyn Kv, failure: Failure) -> Result<T, Failure> {
+        if let Failure::Service(error) = &failure
+            && !error.retry
+        {
+            self.remember(kv, &Remembered::Refused(error.clone()))?;
+        }
+        Err(failure)
+    }
+
     /// Remembers the answer to a change that was carried out, and forgets those that the client has.
     ///
     /// # Errors

@@ -30,7 +30,19 @@ pub(crate) fn ticket(
             let message = format!("sequence {} of {} was a change of the namespace", request.key.sequence, request.key.session);
             return Err(Failure::refuse(ErrorKind::InvalidArgument, message));
         }
+        Admission::Repeated(Remembered::Refused(error)) => return Err(error.into()),
     };
+    let (blob, version) = match order(kv, now, request) {
+        Ok(ordered) => ordered,
+        Err(failure) => return admitted.refuse(kv, failure),
+    };
+    admitted.remember(kv, &Remembered::Ticket(blob, version))?;
+    effects.push(Effect::Assigned { blob, version });
+    granted(kv, blob, version)
+}
+
+/// Gives a new update its place.
+fn order(kv: &mut dyn Kv, now: Timestamp, request: &TicketRequest) -> Result<(BlobId, BlobVersion), Failure> {
     let settings = volumes::settings(kv, request.volume)?;
     let tree = tree_of_file(kv, request)?;
     let blob = tree.blob;
@@ -59,9 +71,7 @@ pub(crate) fn ticket(
     table::put(kv, &table::entry(blob, entry.version), &entry)?;
     table::put(kv, &table::ticket(blob, entry.version), &ticket)?;
     table::put(kv, &table::blob(blob), &record)?;
-    admitted.remember(kv, &Remembered::Ticket(blob, entry.version))?;
-    effects.push(Effect::Assigned { blob, version: entry.version });
-    granted(kv, blob, entry.version)
+    Ok((blob, entry.version))
 }
 
 /// The ticket of an assigned version once more, for whoever weaves its nodes.

@@ -30,7 +30,7 @@ fn a_repeated_change_is_answered_and_not_carried_out_again() {
 }
 
 #[test]
-fn a_refused_change_may_be_asked_again() {
+fn a_refused_change_stays_refused_however_late_it_comes_again() {
     let mut cluster = Cluster::new(1);
     cluster.create("f");
     let request = creation(&mut cluster, "f");
@@ -40,7 +40,11 @@ fn a_refused_change_may_be_asked_again() {
     let unlink = Change::Unlink { parent: ROOT_INODE, name: name("f") };
     let unlink = NamespaceChange { volume: cluster.volume, key, author: author(), change: unlink };
     cluster.act(Action::Change(unlink)).unwrap();
-    cluster.act(Action::Change(request)).unwrap();
+    assert_eq!(
+        kind(cluster.act(Action::Change(request))),
+        ErrorKind::AlreadyExists,
+        "the client was told that it did not happen"
+    );
 }
 
 #[test]
