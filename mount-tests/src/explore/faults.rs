@@ -70,7 +70,9 @@ impl Fault {
                 matches!(violation, Order(_))
             }
             Self::AppendsToThePublished => matches!(violation, SizeChain(_)),
-            Self::CompactsAnyway | Self::CompactsAnotherBlob => matches!(violation, Content(_)),
+            Self::CompactsAnyway => matches!(violation, Content(_)),
+            // Where the other blob has no version of that number yet, the manager refuses the ticket instead.
+            Self::CompactsAnotherBlob => matches!(violation, Content(_) | Order(_)),
             Self::FreesOrphansEarly | Self::FreesWhatTheLogNames => matches!(violation, Lost(_)),
             Self::CommitsEarly => matches!(violation, Unreachable(_)),
             Self::HelperForgetsWhatIsInFlight => matches!(violation, Definition(_)),
