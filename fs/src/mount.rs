@@ -44,7 +44,7 @@ pub struct MountOptions {
     pub entry_lifetime: Duration,
     /// The same for attributes of files that are not open here. A few milliseconds spare the second question of each `stat`.
     pub attribute_lifetime: Duration,
-    /// What `user.weft.mount` of the root says: how tools reach the volume, URL and identity.
+    /// What `system.weft.mount` of the root says: how tools reach the volume, URL and identity.
     pub control: String,
     /// This host's name, as it stands in versions' records.
     pub host: String,

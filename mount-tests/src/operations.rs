@@ -15,6 +15,7 @@ pub struct Scribbler {
     directories: Vec<PathBuf>,
     named: u64,
     largest: u64,
+    hard_links: bool,
 }
 
 impl Scribbler {
@@ -22,7 +23,21 @@ impl Scribbler {
     #[must_use]
     pub fn new(root: &Path, seed: u64, largest: u64) -> Self {
         let directories = vec![root.to_owned()];
-        Self { root: root.to_owned(), random: Random::new(seed), files: Vec::new(), directories, named: 0, largest }
+        Self {
+            root: root.to_owned(),
+            random: Random::new(seed),
+            files: Vec::new(),
+            directories,
+            named: 0,
+            largest,
+            hard_links: true,
+        }
+    }
+
+    /// Makes symbolic links only.
+    #[must_use]
+    pub fn without_hard_links(self) -> Self {
+        Self { hard_links: false, ..self }
     }
 
     /// Makes one change and says what it was.
@@ -145,7 +160,7 @@ impl Scribbler {
     fn link(&mut self) -> Result<String, (String, io::Error)> {
         let Some(path) = self.some_file() else { return self.create() };
         let to = self.fresh_name("link");
-        let symbolic = self.random.below(2) == 0;
+        let symbolic = self.random.below(2) == 0 || !self.hard_links;
         let what = format!("{} link {} to {}", if symbolic { "symbolic" } else { "hard" }, to.display(), path.display());
         let linked = if symbolic { std::os::unix::fs::symlink(&path, &to) } else { fs::hard_link(&path, &to) };
         linked.map_err(|error| (what.clone(), error))?;

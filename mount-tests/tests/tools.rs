@@ -1,15 +1,19 @@
 //! `weft log`, `diff`, `restore`, `tag`, `volume`, `status` on a real volume, as a person or a script uses them.
 
 use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::{FileExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::SystemTime;
 use tempfile::TempDir;
 use weft_mount_tests::binaries::path_of;
-use weft_mount_tests::fingerprint::{differences, fingerprint};
+use weft_mount_tests::fingerprint::{Entry, differences, fingerprint};
 use weft_mount_tests::mount::Mount;
+use weft_mount_tests::operations::Scribbler;
 use weft_mount_tests::process::{refuse, succeed};
+use weft_mount_tests::random::Random;
 
 struct Volume {
     mount: Mount,
@@ -140,6 +144,68 @@ fn diff_of_a_file_gives_the_bytes() {
     let after = volume.newest().to_string();
     let rows = volume.json(&["diff"], "f", &[&before, &after]);
     assert_eq!(rows, serde_json::json!([{"offset": 100_000, "length": 3}, {"offset": 300_000, "length": 4}]));
+    let totals = volume.json(&["diff", "--stat"], "", &[&before, &after]);
+    assert_eq!((&totals["modified"], &totals["changed_bytes"], &totals["added"]), (&1.into(), &7.into(), &0.into()));
+}
+
+#[test]
+fn diff_of_any_two_versions_is_what_their_trees_differ_in() {
+    let volume = Volume::new();
+    volume.write("first", "so that there is a version");
+    // Hard links make the tool compare whole trees, so one round goes without.
+    for (round, seed) in [("plain", 41), ("linked", 42)] {
+        let first = volume.newest();
+        let at = |name: &str| volume.path(&format!("{round}/{name}"));
+        fs::create_dir(at("")).expect("mkdir");
+        let scribbler = Scribbler::new(&at(""), seed, 100_000);
+        let mut scribbler = if round == "linked" { scribbler } else { scribbler.without_hard_links() };
+        for step in 0..120 {
+            match step {
+                30 => {
+                    fs::create_dir_all(at("moved/below")).expect("mkdir");
+                    fs::write(at("moved/below/x"), "moves with its directory").expect("write");
+                    if round == "linked" {
+                        fs::hard_link(at("moved/below/x"), at("second")).expect("link");
+                    }
+                }
+                60 => {
+                    fs::rename(at("moved"), at("elsewhere")).expect("rename");
+                    fs::create_dir(at("moved")).expect("another directory of that name");
+                }
+                90 => fs::write(at("elsewhere/below/x"), "changed where it is").expect("write"),
+                _ => drop(scribbler.step().unwrap_or_else(|error| panic!("seed {seed}: {error}"))),
+            }
+        }
+        let (span, mut random) = (volume.newest() - first, Random::new(seed));
+        for _ in 0..12 {
+            let (from, to) = (first + random.below(span), first + 1 + random.below(span));
+            assert_eq!(diff_by_tool(&volume, from, to), diff_by_reading(&volume, from, to), "{round}: {from} and {to}");
+        }
+    }
+}
+
+/// Paths that differ, by `weft diff`.
+fn diff_by_tool(volume: &Volume, from: u64, to: u64) -> BTreeSet<String> {
+    let rows = volume.json(&["diff"], "", &[&from.to_string(), &to.to_string()]);
+    strings(&rows, "path").into_iter().map(str::to_owned).collect()
+}
+
+fn diff_by_reading(volume: &Volume, from: u64, to: u64) -> BTreeSet<String> {
+    let tree = |version: u64| tree_with_times(&volume.path(&format!(".versions/{version}")));
+    let (old, new) = (tree(from), tree(to));
+    let paths: BTreeSet<_> = old.keys().chain(new.keys()).collect();
+    let differ = paths.into_iter().filter(|path| old.get(*path) != new.get(*path));
+    differ.map(|path| format!("/{}", path.display())).collect()
+}
+
+/// A tree's fingerprint and the times of its files' content.
+fn tree_with_times(root: &Path) -> BTreeMap<PathBuf, (Entry, Option<SystemTime>)> {
+    let time = |path: &Path, entry: &Entry| match entry {
+        Entry::File { .. } => Some(fs::metadata(root.join(path)).and_then(|metadata| metadata.modified()).expect("a time")),
+        Entry::Directory { .. } | Entry::Symlink(_) => None,
+    };
+    let tree = fingerprint(root).expect("a tree");
+    tree.into_iter().map(|(path, entry)| (path.clone(), (entry.clone(), time(&path, &entry)))).collect()
 }
 
 #[test]
@@ -156,6 +222,35 @@ fn restore_brings_back_a_file_by_number_tag_and_time() {
     }
     assert!(volume.refused(&["restore"], "f", &["--to", "nothing"]).contains("nothing"));
     assert!(volume.refused(&["restore"], "never", &["--to", "one"]).contains("/never does not exist"));
+    volume.write("later", "made after the tag");
+    assert!(volume.refused(&["restore"], "later", &["--to", "one"]).contains("made later"));
+    assert_eq!(fs::read_to_string(volume.path("later")).expect("read"), "made after the tag", "a restore is no rm");
+}
+
+#[test]
+fn restore_brings_back_attributes_and_a_range_of_frames() {
+    let volume = Volume::new();
+    make_tree(&volume);
+    let (frame, name) = (volume.path("d/frame07"), "user.shot");
+    rustix::fs::setxattr(&frame, name, b"a1", rustix::fs::XattrFlags::empty()).expect("setxattr");
+    let version = volume.newest().to_string();
+    rustix::fs::removexattr(&frame, name).expect("removexattr");
+    rustix::fs::setxattr(volume.path("d"), name, b"later", rustix::fs::XattrFlags::empty()).expect("setxattr");
+    volume.run(&["restore"], "d", &["--to", &version]);
+    let mut value = [0; 8];
+    assert_eq!(rustix::fs::getxattr(&frame, name, &mut value), Ok(2), "content was equal, attributes were not");
+    assert!(rustix::fs::getxattr(volume.path("d"), name, &mut value).is_err(), "a directory has attributes as well");
+    for number in 0..30 {
+        fs::remove_file(volume.path(&format!("d/frame{number:02}"))).expect("remove");
+    }
+    volume.write("d/frame19", "a new one");
+    volume.write("d/frame1x", "of today");
+    let report = volume.json(&["restore"], "d/frame1[0-9]", &["--to", &version]);
+    assert_eq!((strings_of(&report["restored"]).len(), strings_of(&report["removed"]).len()), (10, 0), "{report}");
+    let back = (0..30).filter(|number| volume.path(&format!("d/frame{number:02}")).exists());
+    assert_eq!(back.collect::<Vec<_>>(), (10..20).collect::<Vec<_>>());
+    assert_eq!(fs::read_to_string(volume.path("d/frame19")).expect("read"), "frame 19");
+    assert_eq!(fs::read_to_string(volume.path("d/frame1x")).expect("read"), "of today");
 }
 
 fn make_tree(volume: &Volume) {

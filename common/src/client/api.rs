@@ -133,6 +133,13 @@ pub trait BlobStore: Send + Sync + std::fmt::Debug {
         Ok(true)
     }
 
+    /// The ranges in which two versions, of one file or of two, may differ: whole pages, in order; what they leave out is the same in
+    /// both. Found from what the two trees do not share; no page is read.
+    ///
+    /// # Errors
+    /// As for [`BlobStore::read`].
+    async fn changed_ranges(&self, old: &Tree, new: &Tree) -> Result<Vec<ByteRange>, ClientError>;
+
     /// Space of the living data providers together, counted in bytes of content (each byte once, not once per copy).
     /// All zero when that is not known.
     fn space(&self) -> Space {

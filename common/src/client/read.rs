@@ -91,12 +91,17 @@ impl TreeReader {
         Ok(self.nodes.drive(context, NextData::new(tree, offset)).await?)
     }
 
+    /// The ranges in which the trees may differ.
+    pub(crate) async fn changed_ranges(&self, context: Context, old: &Tree, new: &Tree) -> Result<Vec<ByteRange>, ClientError> {
+        Ok(self.nodes.drive(context, ChangedRanges::new(old, new)).await?)
+    }
+
     /// Whether `newer` begins with the bytes of `older`. Where the trees share nodes or objects nothing is read.
     pub(crate) async fn extends(&self, context: Context, older: &Tree, newer: &Tree) -> Result<bool, ClientError> {
         if older.size > newer.size {
             return Ok(false);
         }
-        let changed = self.nodes.drive(context, ChangedRanges::new(older, newer)).await?;
+        let changed = self.changed_ranges(context, older, newer).await?;
         let shared = ByteRange::new(0, older.size);
         let changed: Vec<_> = changed.iter().map(|range| range.intersection(&shared)).filter(|range| !range.is_empty()).collect();
         if changed.iter().map(|range| range.end - range.start).sum::<u64>() > EXTENSION_BYTES_MAX {

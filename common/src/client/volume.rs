@@ -188,6 +188,11 @@ impl BlobStore for Volume {
         self.cluster.reader.extends(self.cluster.context(), older, newer).await
     }
 
+    #[tracing::instrument(level = "debug", skip_all, fields(request, blob = %old.blob, old = %old.version, new = %new.version))]
+    async fn changed_ranges(&self, old: &Tree, new: &Tree) -> Result<Vec<ByteRange>, ClientError> {
+        self.cluster.reader.changed_ranges(self.cluster.context(), old, new).await
+    }
+
     fn space(&self) -> Space {
         usable_space(&self.cluster.map(), self.copies())
     }

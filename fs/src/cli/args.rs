@@ -267,6 +267,9 @@ pub(super) struct DiffArgs {
     /// The other version
     #[arg(value_name = "M")]
     pub to: VersionSpec,
+    /// Only count: files that differ and bytes that differ
+    #[arg(long)]
+    pub stat: bool,
     /// How it is printed.
     #[command(flatten)]
     pub format: Format,
@@ -281,7 +284,8 @@ pub(super) struct DiffArgs {
     after_help = "Examples:\n  weft restore shots/frame.0042.exr --to 17\n  weft restore shots --to first-run --dry-run\n  weft restore shots --to @2026-11-22T10:15:00Z --keep-new\n\nNothing is lost: what was there before the restore is a version like any other. Content is shared, not copied."
 )]
 pub(super) struct RestoreArgs {
-    /// A file or directory, which may be deleted by now: a path in a mount, or weft://HOST/VOLUME/PATH
+    /// A file or directory, which may be deleted by now: a path in a mount, or weft://HOST/VOLUME/PATH. The last component may
+    /// be a quoted pattern of names with *, ? and [0-9]: all that it matches at that version comes back
     #[arg(value_hint = ValueHint::AnyPath)]
     pub target: OsString,
     /// The version: a number, a tag, or @TIME

@@ -26,7 +26,8 @@ pub(super) fn at(path: &Path) -> Result<Option<Mounted>, CliError> {
     Ok(parse(&table).into_iter().rfind(|mount| mount.path == path))
 }
 
-/// `path` made absolute, symlinks resolved in all but its last component: that one may be a mount whose server is gone.
+/// `path` made absolute, symlinks resolved. What the kernel's table lists as a mount is taken as it is: to look at it could
+/// block for ever on a process that has stopped.
 ///
 /// # Errors
 /// [`CliError::Io`] if the folder that it lies in does not exist.
@@ -35,6 +36,9 @@ pub(super) fn real_path(path: &Path) -> Result<PathBuf, CliError> {
     match (absolute.parent(), absolute.file_name()) {
         (Some(parent), Some(name)) => {
             let real = parent.canonicalize().map_err(CliError::io(parent.display().to_string()))?.join(name);
+            if at(&real)?.is_some() {
+                return Ok(real);
+            }
             let is_link = real.symlink_metadata().is_ok_and(|metadata| metadata.is_symlink());
             if is_link { real.canonicalize().map_err(CliError::io(real.display().to_string())) } else { Ok(real) }
         }

@@ -2,8 +2,8 @@
 //! any [`Namespace`], so that the commands are tested without servers.
 
 use super::error::CliError;
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use weft_common::client::{BlobStore, ClientError, Namespace};
 use weft_common::id::{InodeNumber, ROOT_INODE, VolumeVersion};
@@ -164,6 +164,26 @@ impl Volume {
             NamespaceAnswer::Tags(tags) => Ok(tags),
             _ => Err(CliError::UnexpectedAnswer("tags")),
         }
+    }
+
+    /// The extended attributes of an inode.
+    ///
+    /// # Errors
+    /// [`CliError`].
+    pub(super) async fn xattrs(&self, at: At, inode: InodeNumber) -> Result<BTreeMap<Vec<u8>, Vec<u8>>, CliError> {
+        let NamespaceAnswer::Names(names) = self.names.query(at, Query::ListXattrs(inode)).await? else {
+            return Err(CliError::UnexpectedAnswer("list_xattrs"));
+        };
+        let mut xattrs = BTreeMap::new();
+        for name in names {
+            match self.names.query(at, Query::GetXattr { inode, name: name.clone() }).await {
+                Ok(NamespaceAnswer::Bytes(value)) => drop(xattrs.insert(name, value)),
+                Ok(_) => return Err(CliError::UnexpectedAnswer("get_xattr")),
+                Err(ClientError::Service(error)) if error.kind == ErrorKind::NoAttribute => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(xattrs)
     }
 
     /// Changes the namespace.

@@ -2,7 +2,8 @@
 //!
 //! A file comes back by one `Restore` (its content is shared with the old version, whatever its size). A directory is gone
 //! through name by name: what is as it was stays untouched, what is gone or different is restored, and what was not there is
-//! removed unless `--keep-new`. Files of one directory are restored several at a time.
+//! removed unless `--keep-new`. Files of one directory are restored several at a time. A pattern in the last component stands
+//! for all that it matches there then. What is named, and was not there then, is refused: a mistyped version must not be an `rm`.
 
 use super::args::RestoreArgs;
 use super::connect::Client;
@@ -11,13 +12,14 @@ use super::names::{Volume, show_path};
 use super::output::Output;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
+use glob::Pattern;
 use indicatif::ProgressBar;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 use weft_common::id::{InodeNumber, ROOT_INODE, VolumeVersion};
 use weft_common::name::FileName;
-use weft_common::wire::{At, AttributeChange, Attributes, Change, FileKind};
+use weft_common::wire::{At, Attributes, Change, FileKind};
 
 /// Files that are restored at the same time.
 const AT_ONCE: usize = 16;
@@ -74,20 +76,38 @@ pub(super) async fn run(client: &Client, args: &RestoreArgs) -> Result<(), CliEr
 impl Restorer<'_> {
     async fn run(&self, path: &[FileName]) -> Result<(), CliError> {
         let then = At::Version(self.to);
-        let Some((_, parents)) = path.split_last() else {
+        let Some((name, parents)) = path.split_last() else {
             return self.directory(path.to_vec(), Some(ROOT_INODE), Some(ROOT_INODE)).await;
         };
         let source = self.volume.find(then, parents).await?.map(|directory| directory.inode);
-        let old = self.volume.find(then, path).await?;
-        let now = self.volume.find(At::Head, path).await?;
-        if old.is_none() && now.is_none() {
-            return Err(CliError::NoSuchPath { path: show_path(path), at: format!("version {} or now", self.to.0) });
-        }
-        if old.is_none() && self.keep_new {
-            return Err(CliError::NoSuchPath { path: show_path(path), at: format!("version {}", self.to.0) });
+        let named = match (self.volume.find(then, path).await?, source) {
+            (Some(old), _) => vec![(name.clone(), old)],
+            (None, Some(source)) => self.matching(source, name).await?,
+            (None, None) => Vec::new(),
+        };
+        if named.is_empty() {
+            let there_now = self.volume.find(At::Head, path).await?.is_some();
+            let made_later = if there_now { " (it was made later; remove it with rm if it should go)" } else { "" };
+            return Err(CliError::NoSuchPath { path: show_path(path), at: format!("version {}{made_later}", self.to.0) });
         }
         let parent = self.ancestors(parents).await?;
-        self.place(Place { path: path.to_vec(), parent, source, now, then: old }).await
+        let mut places = Vec::new();
+        for (name, old) in named {
+            let now = self.entry_now(parent, &name).await?;
+            let path = parents.iter().cloned().chain([name]).collect();
+            places.push(Place { path, parent, source, now, then: Some(old) });
+        }
+        self.places(places).await
+    }
+
+    /// What matches a name with `*`, `?` or `[a-z]` in a directory as it was.
+    async fn matching(&self, directory: InodeNumber, name: &FileName) -> Result<Vec<(FileName, Attributes)>, CliError> {
+        let Some(pattern) = std::str::from_utf8(name.as_bytes()).ok().and_then(|text| Pattern::new(text).ok()) else {
+            return Ok(Vec::new());
+        };
+        let entries = self.volume.entries(At::Version(self.to), directory).await?;
+        let matches = |name: &FileName| std::str::from_utf8(name.as_bytes()).is_ok_and(|text| pattern.matches(text));
+        Ok(entries.into_iter().map(|entry| (entry.name, entry.attributes)).filter(|(name, _)| matches(name)).collect())
     }
 
     /// The directory at `path` as it is now, made again where it is gone.
@@ -132,20 +152,23 @@ impl Restorer<'_> {
     fn place(&self, place: Place) -> BoxFuture<'_, Result<(), CliError>> {
         Box::pin(async move {
             self.bar.inc(1);
-            let is_directory = |side: &Option<Attributes>| side.as_ref().is_some_and(|side| side.kind == FileKind::Directory);
             match (&place.then, &place.now) {
                 (None, None) => Ok(()),
                 (None, Some(_)) if self.keep_new => Ok(()),
                 (None, Some(now)) => self.remove(&place, now.clone()).await,
                 (Some(then), Some(now)) if is_directory(&place.then) && is_directory(&place.now) => {
-                    self.directory_attributes(then, now).await?;
+                    if !self.is_as_it_was(then, now).await? {
+                        self.restore_name(&place).await?;
+                    }
                     self.directory(place.path, Some(now.inode), Some(then.inode)).await
                 }
-                (Some(then), Some(now)) if is_as_it_was(then, now) => {
-                    self.report(|report| report.unchanged += 1);
-                    Ok(())
-                }
-                (Some(then), _) => {
+                (Some(then), now) => {
+                    if let Some(now) = now
+                        && self.is_as_it_was(then, now).await?
+                    {
+                        self.report(|report| report.unchanged += 1);
+                        return Ok(());
+                    }
                     if let Some(now) =
                         place.now.clone().filter(|now| is_directory(&place.then) || now.kind == FileKind::Directory)
                     {
@@ -185,30 +208,28 @@ impl Restorer<'_> {
                 let path = path.iter().cloned().chain([name]).collect();
                 Place { path, parent: now, source: then, now: old, then: new }
             };
-            let is_directory = |side: &Option<Attributes>| side.as_ref().is_some_and(|side| side.kind == FileKind::Directory);
-            let all = names.into_iter().map(place);
-            let (directories, files): (Vec<_>, Vec<_>) =
-                all.partition(|place| is_directory(&place.now) || is_directory(&place.then));
-            stream::iter(files).map(|place| self.place(place)).buffer_unordered(AT_ONCE).try_collect::<()>().await?;
-            for place in directories {
-                self.place(place).await?;
-            }
-            Ok(())
+            self.places(names.into_iter().map(place)).await
         })
     }
 
-    async fn directory_attributes(&self, then: &Attributes, now: &Attributes) -> Result<(), CliError> {
-        if (then.mode, then.uid, then.gid) == (now.mode, now.uid, now.gid) || self.dry_run {
-            return Ok(());
+    /// Places in one directory.
+    async fn places(&self, all: impl IntoIterator<Item = Place>) -> Result<(), CliError> {
+        let (directories, files): (Vec<_>, Vec<_>) =
+            all.into_iter().partition(|place| is_directory(&place.now) || is_directory(&place.then));
+        stream::iter(files).map(|place| self.place(place)).buffer_unordered(AT_ONCE).try_collect::<()>().await?;
+        for place in directories {
+            self.place(place).await?;
         }
-        let set =
-            AttributeChange { mode: Some(then.mode), uid: Some(then.uid), gid: Some(then.gid), ..AttributeChange::default() };
-        self.volume.change(Change::SetAttributes { inode: now.inode, set }).await.map(drop)
+        Ok(())
     }
 
     /// One `Restore`. `None` in a dry run.
     async fn bring_back(&self, place: &Place) -> Result<Option<Attributes>, CliError> {
         self.report(|report| report.restored.push(show_path(&place.path)));
+        self.restore_name(place).await
+    }
+
+    async fn restore_name(&self, place: &Place) -> Result<Option<Attributes>, CliError> {
         let (Some(parent), Some(source), Some(name)) = (place.parent, place.source, place.path.last()) else {
             return Ok(None);
         };
@@ -243,17 +264,30 @@ impl Restorer<'_> {
         })
     }
 
+    /// Whether an inode is what it was, extended attributes included; a directory's entries are not looked at.
+    async fn is_as_it_was(&self, then: &Attributes, now: &Attributes) -> Result<bool, CliError> {
+        if (then.inode, then.version) == (now.inode, now.version) {
+            return Ok(true);
+        }
+        Ok(is_alike(then, now)
+            && self.volume.xattrs(At::Version(self.to), then.inode).await? == self.volume.xattrs(At::Head, now.inode).await?)
+    }
+
     fn report(&self, change: impl FnOnce(&mut Report)) {
         change(&mut self.report.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
     }
 }
 
-/// Whether a file or the like is what it was: the same bytes, mode, owner and time.
-fn is_as_it_was(then: &Attributes, now: &Attributes) -> bool {
-    let content = |side: &Attributes| side.tree.map(|tree| (tree.size, tree.root_id(), tree.geometry));
-    let rest = |side: &Attributes| (side.kind, side.mode, side.uid, side.gid, side.modified, side.rdev);
+fn is_directory(side: &Option<Attributes>) -> bool {
+    side.as_ref().is_some_and(|side| side.kind == FileKind::Directory)
+}
+
+/// Whether content, mode, owner and time are the same; of a directory, whose content is looked at by itself, mode and owner.
+fn is_alike(then: &Attributes, now: &Attributes) -> bool {
+    let owner = |side: &Attributes| (side.kind, side.mode, side.uid, side.gid, side.rdev);
+    let content = |side: &Attributes| (side.modified, side.tree.map(|tree| (tree.size, tree.root_id(), tree.geometry)));
     let same_link = then.kind != FileKind::Symlink || then.inode == now.inode;
-    content(then) == content(now) && rest(then) == rest(now) && same_link
+    owner(then) == owner(now) && (then.kind == FileKind::Directory || content(then) == content(now)) && same_link
 }
 
 fn text(report: &Report) -> String {

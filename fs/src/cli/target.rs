@@ -3,7 +3,7 @@
 //! ```text
 //! weft://HOST[:PORT][,HOST[:PORT]…][/VOLUME[/PATH…]][?identity=FOLDER][&process=PID]
 //! ```
-//! A mount tells its own URL in the extended attribute `user.weft.mount` of its root, so that `weft log frame.exr` needs no
+//! A mount tells its own URL in the extended attribute `system.weft.mount` of its root, so that `weft log frame.exr` needs no
 //! more than the path. Names that a URL cannot carry are percent-encoded.
 
 use super::error::CliError;
@@ -17,7 +17,7 @@ use weft_common::name::{FileName, RESERVED_NAMES};
 use weft_common::rpc::DEFAULT_PORT;
 
 /// The extended attribute that tells a mount's URL.
-pub(super) const MOUNT_XATTR: &str = "user.weft.mount";
+pub(super) const MOUNT_XATTR: &str = "system.weft.mount";
 /// What every URL starts with.
 pub(super) const SCHEME: &str = "weft://";
 

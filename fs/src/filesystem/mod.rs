@@ -67,7 +67,7 @@ pub(crate) struct Settings {
     pub(crate) write_memory: u64,
     /// How much one handle may have fetched ahead.
     pub(crate) read_ahead_max: u64,
-    /// What `user.weft.mount` of the root says: how tools reach the volume.
+    /// What `system.weft.mount` of the root says: how tools reach the volume.
     pub(crate) control: String,
     /// This host's name.
     pub(crate) host: String,

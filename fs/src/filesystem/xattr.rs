@@ -1,7 +1,9 @@
 //! Extended attributes: those of the volume, and a few that the mount answers itself.
 //!
-//! `user.weft.version` and `user.weft.blob` say which state of a file is looked at; `user.weft.mount` of the root tells the
-//! tools how to reach the volume. They are not listed, so that copying tools do not try to set them.
+//! `user.weft.version` and `user.weft.blob` say which state of a file is looked at; `system.weft.mount` of the root tells
+//! the tools how to reach the volume: in the `system` namespace, for which the kernel checks no permission and so asks for no
+//! attributes, so that `weft umount` gets its answer when every server is gone. They are not listed, so that copying tools do
+//! not try to set them.
 
 use weft_common::limits::{XATTR_NAME_BYTES_MAX, XATTRS_BYTES_MAX};
 use weft_common::wire::{At, Change, ErrorKind, NamespaceAnswer, Query, XattrMode};
@@ -11,12 +13,16 @@ use crate::inode::{Node, NodeId};
 
 const VERSION: &[u8] = b"user.weft.version";
 const BLOB: &[u8] = b"user.weft.blob";
-const MOUNT: &[u8] = b"user.weft.mount";
-const OWN_PREFIX: &[u8] = b"user.weft.";
+const MOUNT: &[u8] = b"system.weft.mount";
+const OWN_PREFIXES: [&[u8]; 2] = [b"user.weft.", b"system.weft."];
 /// The kernel asks for it before writes.
 const CAPABILITY: &[u8] = b"security.capability";
 /// Access control lists. An attribute that is only stored would tell `cp -p` that it has set the mode, which it has not.
 const ACL_PREFIX: &[u8] = b"system.posix_acl_";
+
+fn is_own(name: &[u8]) -> bool {
+    OWN_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+}
 
 fn no_acls() -> Failure {
     Failure::Refused(ErrorKind::Unsupported, "access control lists are not supported; the mode's bits are")
@@ -61,7 +67,7 @@ impl Filesystem {
         if node == NodeId::ROOT && name == MOUNT {
             return Some(Ok(self.settings.control.clone().into_bytes()));
         }
-        if name.len() > XATTR_NAME_BYTES_MAX || (name.starts_with(OWN_PREFIX) && name != VERSION && name != BLOB) {
+        if name.len() > XATTR_NAME_BYTES_MAX || (is_own(name) && name != VERSION && name != BLOB) {
             return Some(Err(no_attribute()));
         }
         if name.starts_with(ACL_PREFIX) {
@@ -103,8 +109,11 @@ impl Filesystem {
         if name.starts_with(ACL_PREFIX) {
             return Err(no_acls());
         }
-        if name.starts_with(OWN_PREFIX) {
-            return Err(Failure::Refused(ErrorKind::NotPermitted, "user.weft.* is what the mount says, not what it is told"));
+        if is_own(name) {
+            return Err(Failure::Refused(
+                ErrorKind::NotPermitted,
+                "user.weft.* and system.weft.* are what the mount says, not what it is told",
+            ));
         }
         if name.len() > XATTR_NAME_BYTES_MAX {
             return Err(Failure::Refused(ErrorKind::NameTooLong, "an attribute's name has at most 255 bytes"));
@@ -119,7 +128,7 @@ impl Filesystem {
     /// Removes an attribute.
     pub(crate) async fn remove_xattr(&self, caller: Caller, node: NodeId, name: &[u8]) -> Result<(), Failure> {
         let inode = self.changeable(node)?;
-        if name.starts_with(OWN_PREFIX) {
+        if is_own(name) {
             return Err(no_attribute());
         }
         self.change_xattr(caller, Change::RemoveXattr { inode, name: name.to_vec() }, inode).await

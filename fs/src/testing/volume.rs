@@ -174,6 +174,10 @@ impl BlobStore for FakeVolume {
         Ok(found.map(|(index, bytes)| ByteRange::new((index * page) as u64, (index * page + bytes.len()) as u64)))
     }
 
+    async fn changed_ranges(&self, old: &Tree, new: &Tree) -> Result<Vec<ByteRange>, ClientError> {
+        Ok(vec![ByteRange::new(0, old.size.max(new.size))])
+    }
+
     fn prefetch(&self, _: &Tree, _: ByteRange) {}
 
     async fn sync(&self) -> Result<(), ClientError> {

@@ -7,7 +7,7 @@ use crate::weave::testing::definition::{BlobLog, Definition};
 use crate::weave::testing::history::{Nodes, drive};
 use crate::weave::testing::model::FileModel;
 use crate::weave::testing::operations::Operations;
-use crate::weave::{ByteRange, Geometry, Operation, Tree, Update, Walk, assign, tree_of};
+use crate::weave::{ByteRange, Geometry, NodeRef, Operation, Tree, Update, Walk, assign, tree_of};
 
 const PAGE: u64 = 1 << 16;
 
@@ -74,4 +74,29 @@ fn trees_of_different_geometry_differ_everywhere() {
     let other = Tree { geometry: Geometry::new(PAGE as u32, 4).unwrap(), ..tree };
     assert_eq!(drive(ChangedRanges::new(&tree, &other), &nodes).unwrap().0, [ByteRange::new(0, 3 * PAGE)]);
     assert_eq!(drive(ChangedRanges::new(&tree, &tree), &nodes).unwrap().0, []);
+}
+
+#[test]
+fn a_difference_costs_what_it_is_and_not_what_the_file_is() {
+    const PAGES: u64 = 16_384;
+    const WRITES: u64 = 32;
+    let mut operations = Operations::new(Geometry::new(PAGE as u32, 2).unwrap());
+    let changed = [5, 8_000, 16_000];
+    let rewritten = changed.map(|page| operations.pages(page, page + 1));
+    let part = PAGES / WRITES;
+    let written = (0..WRITES).map(|write| operations.pages(write * part, (write + 1) * part)).collect::<Vec<_>>();
+    let (new, _, nodes) = file(written.into_iter().chain(rewritten).collect());
+    let version = BlobVersion(WRITES);
+    let old = Tree { version, root: new.root.map(|root| NodeRef { version, ..root }), ..new };
+    let mut walk = ChangedRanges::new(&old, &new);
+    let mut read = 0;
+    while let missing = walk.missing()
+        && !missing.is_empty()
+    {
+        read += missing.len();
+        missing.iter().for_each(|id| walk.supply(id, &nodes[id]).unwrap());
+    }
+    let expected = changed.map(|page| ByteRange::new(page * PAGE, (page + 1) * PAGE));
+    assert_eq!(walk.finish().unwrap(), expected);
+    assert!(read as u64 * 100 <= PAGES - 1, "1 GiB with a node to every two children: 3 pages differ, {read} nodes were read");
 }

@@ -67,8 +67,8 @@ async fn the_mount_tells_about_itself_in_attributes() {
     let filesystem = &mount.filesystem;
     assert_eq!(filesystem.xattr(node, b"user.weft.version").await.unwrap(), b"2");
     assert_eq!(filesystem.xattr(node, b"user.weft.blob").await.unwrap(), b"vol1/blob2@v1");
-    assert_eq!(filesystem.xattr(NodeId::ROOT, b"user.weft.mount").await.unwrap(), b"weft://host/show identity=/etc/weft");
-    assert_eq!(errno(filesystem.xattr(node, b"user.weft.mount").await), libc::ENODATA);
+    assert_eq!(filesystem.xattr(NodeId::ROOT, b"system.weft.mount").await.unwrap(), b"weft://host/show identity=/etc/weft");
+    assert_eq!(errno(filesystem.xattr(node, b"system.weft.mount").await), libc::ENODATA);
     assert_eq!(errno(filesystem.set_xattr(ROOT_USER, node, b"user.weft.version", b"9", XattrMode::Any).await), libc::EPERM);
     filesystem.set_xattr(ROOT_USER, node, b"user.note", b"hello", XattrMode::Any).await.unwrap();
     assert_eq!(filesystem.xattr(node, b"user.note").await.unwrap(), b"hello");
