@@ -54,6 +54,10 @@ pub(super) enum Command {
     Retention(RetentionCommand),
     /// Let go now of what the retention policy does not keep, and give its space back
     Gc(GcArgs),
+    /// Write a version, or the difference of two, as one file that can be checked and received elsewhere
+    Send(SendArgs),
+    /// Make what was sent, in another volume or cluster
+    Receive(ReceiveArgs),
     /// Show providers, volumes and sessions of a cluster
     Status(StatusArgs),
     /// Print completions for a shell
@@ -396,6 +400,49 @@ pub(super) struct RetentionSetArgs {
     /// Likewise for months
     #[arg(long, value_name = "N")]
     pub monthly: Option<u32>,
+    /// Who we are.
+    #[command(flatten)]
+    pub identity: IdentityArgs,
+}
+
+/// `weft send`.
+#[derive(Args, Clone, Debug)]
+#[command(
+    after_help = "Examples:\n  weft send /mnt/show/shots --output shots-1.weft\n  weft send /mnt/show/shots --from 4711 --at first-run --output shots-2.weft\n  weft send /mnt/show | ssh backup weft receive weft://vault/show\n\nA difference holds what changed since the version that --from names; it is received where that version was received before."
+)]
+pub(super) struct SendArgs {
+    /// A file or directory: a path in a mount, or weft://HOST/VOLUME/PATH
+    #[arg(value_hint = ValueHint::AnyPath)]
+    pub target: OsString,
+    /// The version to send: a number, a tag, or @TIME (otherwise the newest)
+    #[arg(long, value_name = "VERSION")]
+    pub at: Option<VersionSpec>,
+    /// Only what is different from this version
+    #[arg(long, value_name = "VERSION")]
+    pub from: Option<VersionSpec>,
+    /// A new file for the stream (otherwise standard output)
+    #[arg(long, short, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub output: Option<PathBuf>,
+    /// Who we are.
+    #[command(flatten)]
+    pub identity: IdentityArgs,
+}
+
+/// `weft receive`.
+#[derive(Args, Clone, Debug)]
+#[command(
+    after_help = "Examples:\n  weft receive /mnt/vault/shots --input shots-1.weft     a new directory\n  weft receive /mnt/vault/shots --input shots-2.weft     brings it up to date\n\nThe stream is checked to its end before anything is changed. Each change is a version like any other."
+)]
+pub(super) struct ReceiveArgs {
+    /// Where: a path that does not exist or, for a difference, that was received before; weft://HOST/VOLUME for a whole volume
+    #[arg(value_hint = ValueHint::AnyPath)]
+    pub target: OsString,
+    /// The file that weft send made (otherwise standard input)
+    #[arg(long, short, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub input: Option<PathBuf>,
+    /// How it is printed.
+    #[command(flatten)]
+    pub format: Format,
     /// Who we are.
     #[command(flatten)]
     pub identity: IdentityArgs,

@@ -1,5 +1,6 @@
 //! What can go wrong in a command, each with what to do about it. `weft` prints one of these and exits with 1.
 
+use super::archive::StreamError;
 use super::target::UrlError;
 use crate::mount::MountError;
 use std::path::PathBuf;
@@ -99,6 +100,22 @@ pub(super) enum CliError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// What `weft send` made cannot be read.
+    #[error(transparent)]
+    Stream(#[from] StreamError),
+    /// A difference does not fit what is there.
+    #[error("{path} is not what the stream builds on, version {needs} of what was sent: {problem}")]
+    Base {
+        /// The path below the volume's root.
+        path: String,
+        /// The version that the difference starts from.
+        needs: u64,
+        /// What is there instead.
+        problem: String,
+    },
+    /// There is something already.
+    #[error("{0}")]
+    Exists(String),
     /// A server answered something else than was asked.
     #[error("the version manager's answer to {0} is of another kind; client and servers are of different builds")]
     UnexpectedAnswer(&'static str),

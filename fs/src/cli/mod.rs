@@ -4,6 +4,7 @@
 //! `target` finds out what a path or URL is about, `connect` opens it, `names` is the volume as the tools see it. The tools
 //! work on the two client traits only. `local` is the one file that names the servers: `weft mount --local` runs them in this process.
 
+mod archive;
 mod args;
 mod connect;
 mod daemon;
@@ -84,6 +85,8 @@ fn run_command(arguments: Vec<OsString>) -> Result<ExitCode, CliError> {
         Command::Log(args) => tool("weft log", async |client| log::run(client, args).await)?,
         Command::Diff(args) => tool("weft diff", async |client| diff::run(client, args).await)?,
         Command::Restore(args) => tool("weft restore", async |client| restore::run(client, args).await)?,
+        Command::Send(args) => tool("weft send", async |client| archive::send(client, args).await)?,
+        Command::Receive(args) => tool("weft receive", async |client| archive::receive(client, args).await)?,
         Command::Tag(command) => tool("weft tag", async |client| tag::run(client, command).await)?,
         Command::Retention(command) => tool("weft retention", async |client| retention::run(client, command).await)?,
         Command::Gc(args) => tool("weft gc", async |client| retention::gc(client, args).await)?,

@@ -2,6 +2,7 @@
 //! any [`Namespace`], so that the commands are tested without servers.
 
 use super::error::CliError;
+use futures_util::future::BoxFuture;
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -9,7 +10,9 @@ use weft_common::client::{BlobStore, ClientError, Namespace};
 use weft_common::id::{InodeNumber, ROOT_INODE, VolumeVersion};
 use weft_common::limits::ENTRIES_PER_ANSWER_MAX;
 use weft_common::name::FileName;
-use weft_common::wire::{At, Attributes, Author, Change, ChangeRecord, ChangeReply, DirectoryEntry, ErrorKind, HistoryState};
+use weft_common::wire::{
+    At, Attributes, Author, Change, ChangeRecord, ChangeReply, DirectoryEntry, ErrorKind, FileKind, HistoryState,
+};
 use weft_common::wire::{NamespaceAnswer, Query, Tag};
 
 const PAGE: u32 = ENTRIES_PER_ANSWER_MAX as u32;
@@ -164,6 +167,43 @@ impl Volume {
             NamespaceAnswer::Tags(tags) => Ok(tags),
             _ => Err(CliError::UnexpectedAnswer("tags")),
         }
+    }
+
+    /// One path of an inode; `None` if it had none then.
+    ///
+    /// # Errors
+    /// [`CliError`].
+    pub(super) async fn path_of(&self, at: At, inode: InodeNumber) -> Result<Option<Vec<FileName>>, CliError> {
+        if inode == ROOT_INODE {
+            return Ok(Some(Vec::new()));
+        }
+        match self.names.query(at, Query::PathOf(inode)).await {
+            Ok(NamespaceAnswer::Path(path)) => Ok(Some(path)),
+            Ok(_) => Err(CliError::UnexpectedAnswer("path_of")),
+            Err(error) if is_absent(&error) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Removes a name, and of a directory all that is in it first.
+    ///
+    /// # Errors
+    /// [`CliError`].
+    pub(super) fn remove_all(
+        &self,
+        parent: InodeNumber,
+        name: FileName,
+        what: Attributes,
+    ) -> BoxFuture<'_, Result<(), CliError>> {
+        Box::pin(async move {
+            if what.kind != FileKind::Directory {
+                return self.change(Change::Unlink { parent, name }).await.map(drop);
+            }
+            for entry in self.entries(At::Head, what.inode).await? {
+                self.remove_all(what.inode, entry.name, entry.attributes).await?;
+            }
+            self.change(Change::RemoveDirectory { parent, name }).await.map(drop)
+        })
     }
 
     /// The extended attributes of an inode.

@@ -109,7 +109,7 @@ impl Filesystem {
     pub(crate) fn new(volume: Arc<dyn VolumeClient>, settings: Settings, runtime: &Handle) -> Self {
         let kernel = Arc::new(Kernel::new(runtime.clone()));
         let budget = Budget::new(settings.write_memory);
-        let uploader = Uploader::new(Arc::clone(&volume), runtime.clone());
+        let uploader = Uploader::new(volume.clone(), runtime.clone());
         let publisher = Publisher::new(Arc::clone(&volume), uploader.clone(), Arc::clone(&kernel), &budget);
         let reader = Reader::new(Arc::clone(&volume), uploader.clone());
         Self {

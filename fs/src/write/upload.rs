@@ -6,12 +6,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, watch};
-use weft_common::client::ClientError;
+use weft_common::client::{BlobStore, ClientError};
 use weft_common::weave::PageObject;
 use weft_common::wire::{ErrorKind, ServiceError};
 
 use crate::lock;
-use crate::mount::VolumeClient;
 
 /// Page objects of one mount that are on their way at once.
 const UPLOADS_IN_FLIGHT_MAX: usize = 8;
@@ -21,7 +20,7 @@ type Outcome = Result<PageObject, ClientError>;
 /// Starts uploads, so many at once.
 #[derive(Clone, Debug)]
 pub(crate) struct Uploader {
-    volume: Arc<dyn VolumeClient>,
+    volume: Arc<dyn BlobStore>,
     runtime: Handle,
     slots: Arc<Semaphore>,
     failures: Arc<AtomicU64>,
@@ -36,7 +35,7 @@ pub(crate) struct Upload {
 
 impl Uploader {
     /// Uploads to `volume`, in tasks of `runtime`.
-    pub(crate) fn new(volume: Arc<dyn VolumeClient>, runtime: Handle) -> Self {
+    pub(crate) fn new(volume: Arc<dyn BlobStore>, runtime: Handle) -> Self {
         Self { volume, runtime, slots: Arc::new(Semaphore::new(UPLOADS_IN_FLIGHT_MAX)), failures: Arc::default() }
     }
 

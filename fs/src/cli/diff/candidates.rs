@@ -11,11 +11,10 @@ use super::super::error::CliError;
 use super::super::names::Volume;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use std::collections::BTreeSet;
-use weft_common::client::ClientError;
-use weft_common::id::{InodeNumber, ROOT_INODE, VolumeVersion};
+use weft_common::id::VolumeVersion;
 use weft_common::limits::ENTRIES_PER_ANSWER_MAX;
 use weft_common::name::FileName;
-use weft_common::wire::{At, ChangeRecord, ErrorKind, NamespaceAnswer, Query};
+use weft_common::wire::{At, ChangeRecord, NamespaceAnswer, Query};
 
 /// With more changes than this between two versions, comparing their trees is not worse.
 const CHANGES_MAX: usize = 20_000;
@@ -23,7 +22,7 @@ const CHANGES_MAX: usize = 20_000;
 const AT_ONCE: usize = 16;
 
 /// A path below the volume's root.
-pub(super) type Path = Vec<FileName>;
+pub(in crate::cli) type Path = Vec<FileName>;
 
 /// The paths at which `from` and `to` can differ, whichever is older; `None` if there are too many changes to tell.
 ///
@@ -54,7 +53,7 @@ pub(super) async fn candidates(
     inodes.extend(places.iter().map(|(directory, _)| *directory));
     let mut paths = BTreeSet::new();
     for at in [At::Version(from), At::Version(to)] {
-        let known = stream::iter(&inodes).map(|inode| path_of(volume, at, *inode)).buffered(AT_ONCE);
+        let known = stream::iter(&inodes).map(|inode| volume.path_of(at, *inode)).buffered(AT_ONCE);
         let known: Vec<_> = inodes.iter().copied().zip(known.try_collect::<Vec<_>>().await?).collect();
         for (directory, name) in &places {
             let found = known.binary_search_by_key(directory, |(inode, _)| *inode);
@@ -72,18 +71,5 @@ async fn changes(volume: &Volume, after: VolumeVersion) -> Result<Vec<ChangeReco
     match volume.names.query(At::Head, query).await? {
         NamespaceAnswer::Changes { changes, .. } => Ok(changes),
         _ => Err(CliError::UnexpectedAnswer("watch")),
-    }
-}
-
-/// One path of an inode; `None` if it had none then.
-async fn path_of(volume: &Volume, at: At, inode: InodeNumber) -> Result<Option<Path>, CliError> {
-    if inode == ROOT_INODE {
-        return Ok(Some(Path::new()));
-    }
-    match volume.names.query(at, Query::PathOf(inode)).await {
-        Ok(NamespaceAnswer::Path(path)) => Ok(Some(path)),
-        Ok(_) => Err(CliError::UnexpectedAnswer("path_of")),
-        Err(ClientError::Service(error)) if error.kind == ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error.into()),
     }
 }

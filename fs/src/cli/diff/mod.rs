@@ -14,7 +14,8 @@ use super::human;
 use super::names::{Volume, show_path};
 use super::output::{Output, table};
 use serde::Serialize;
-use trees::{Changed, Comparison, same_bytes};
+use trees::same_bytes;
+pub(in crate::cli) use trees::{Changed, Comparison};
 use weft_common::weave::{ByteRange, Tree};
 use weft_common::wire::{At, Attributes, FileKind};
 

@@ -11,7 +11,7 @@ use weft_common::wire::{At, Attributes, FileKind, NamespaceAnswer, Query};
 
 /// A path at which the versions differ.
 #[derive(Debug)]
-pub(super) struct Changed {
+pub(in crate::cli) struct Changed {
     /// Where.
     pub path: Path,
     /// How.
@@ -30,7 +30,7 @@ struct SeveralNames;
 
 /// Compares what `path` names in two versions, and all below it.
 #[derive(Debug)]
-pub(super) struct Comparison<'a> {
+pub(in crate::cli) struct Comparison<'a> {
     /// The volume.
     pub volume: &'a Volume,
     /// One version.
@@ -44,7 +44,7 @@ impl Comparison<'_> {
     ///
     /// # Errors
     /// [`CliError`].
-    pub(super) async fn run(&self, path: Path) -> Result<Vec<Changed>, CliError> {
+    pub(in crate::cli) async fn run(&self, path: Path) -> Result<Vec<Changed>, CliError> {
         let changed = match candidates(self.volume, self.from, self.to).await? {
             Some(candidates) => {
                 let below = candidates.iter().filter(|candidate| candidate.len() > path.len() && candidate.starts_with(&path));
@@ -61,6 +61,17 @@ impl Comparison<'_> {
         };
         changed.sort_by(|a, b| a.path.cmp(&b.path));
         Ok(changed)
+    }
+
+    /// What there is at `path` and below in the second version, as if nothing had been there in the first.
+    ///
+    /// # Errors
+    /// [`CliError`].
+    pub(in crate::cli) async fn whole(&self, path: Path) -> Result<Vec<Changed>, CliError> {
+        let now = self.volume.find(At::Version(self.to), &path).await?;
+        let mut all = self.below(vec![(path, None, now)], true).await?;
+        all.sort_by(|a, b| a.path.cmp(&b.path));
+        Ok(all)
     }
 
     /// What differs at the given paths, which come in order. A directory that is the same inode in both versions is not
@@ -143,13 +154,17 @@ impl Comparison<'_> {
             }
             _ => old.rdev == new.rdev,
         };
+        if !same_content {
+            return Ok(Some("modified"));
+        }
         let owner = |side: &Attributes| (side.mode, side.uid, side.gid);
         let touched = old.kind == FileKind::File && old.modified != new.modified;
-        Ok(match (same_content, owner(old) == owner(new) && !touched) {
-            (false, _) => Some("modified"),
-            (true, false) => Some("attributes"),
-            (true, true) => None,
-        })
+        let same = owner(old) == owner(new)
+            && !touched
+            && ((old.inode, old.version) == (new.inode, new.version)
+                || self.volume.xattrs(At::Version(self.from), old.inode).await?
+                    == self.volume.xattrs(At::Version(self.to), new.inode).await?);
+        Ok((!same).then_some("attributes"))
     }
 
     async fn link_target(&self, version: VolumeVersion, inode: InodeNumber) -> Result<Vec<u8>, CliError> {
