@@ -152,9 +152,9 @@ fn a_stream_goes_through_a_pipe_into_an_empty_volume() {
     let pair = Pair::new();
     fs::write(pair.source("f"), "through a pipe").expect("write");
     let mut send = weft(&["send"], pair.source.path(), &[]).stdout(Stdio::piped()).spawn().expect("send");
-    let mut receive = weft(&["receive"], pair.vault.path(), &[]);
-    receive.stdin(send.stdout.take().expect("a pipe"));
-    succeed(receive);
+    let stream = send.stdout.take().expect("a pipe");
+    let received = weft(&["receive"], pair.vault.path(), &[]).stdin(stream).output().expect("receive");
+    assert!(received.status.success(), "{}", String::from_utf8_lossy(&received.stderr));
     assert!(send.wait().expect("wait").success());
     pair.assert_same("");
 }
