@@ -84,16 +84,15 @@ impl Comparison<'_> {
                 continue;
             }
             let (old, new) = self.both(&path).await?;
-            let several =
-                |side: &Option<Attributes>| side.as_ref().is_some_and(|side| side.kind != FileKind::Directory && side.links > 1);
-            if several(&old) || several(&new) {
-                return Ok(Err(SeveralNames));
-            }
             let enter = inode_of_directory(&old) != inode_of_directory(&new);
             entered = enter.then(|| path.clone());
             changed.extend(self.below(vec![(path, old, new)], enter).await?);
         }
-        Ok(Ok(changed))
+        // A touched file that differs is met at one of its names at least, and has several there in one of the versions.
+        let several =
+            |side: &Option<Attributes>| side.as_ref().is_some_and(|side| side.kind != FileKind::Directory && side.links > 1);
+        let met = changed.iter().any(|changed| several(&changed.old) || several(&changed.new));
+        Ok(if met { Err(SeveralNames) } else { Ok(changed) })
     }
 
     async fn both(&self, path: &[FileName]) -> Result<(Option<Attributes>, Option<Attributes>), CliError> {
