@@ -357,6 +357,8 @@ fn volumes_are_made_listed_set_and_removed() {
     assert_eq!((&list()[1]["page_size"], &list()[1]["fan_out"]), (&4_194_304.into(), &8.into()));
     succeed(weft(&["volume", "set", &other, "--fan-out", "16"]));
     assert_eq!((&list()[1]["page_size"], &list()[1]["fan_out"]), (&4_194_304.into(), &16.into()));
+    let warned = weft(&["volume", "set", &other, "--copies", "2"]).output().expect("weft");
+    assert!(warned.status.success() && String::from_utf8_lossy(&warned.stderr).contains("2 copies need as many data providers"));
     assert!(refuse(weft(&["volume", "rm", &other])).contains("--yes"));
     succeed(weft(&["volume", "rm", &other, "--yes"]));
     assert_eq!(strings(&list(), "name"), ["main"]);

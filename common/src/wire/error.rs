@@ -63,7 +63,7 @@ pub enum ErrorKind {
 
 /// A server's refusal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
-#[error("{message} ({kind:?}, from {server})")]
+#[error("{message} ({kind:?}, from {})", if .server.is_empty() { "this client" } else { .server })]
 pub struct ServiceError {
     /// What kind of failure it is.
     pub kind: ErrorKind,

@@ -343,7 +343,7 @@ pub(super) enum TagCommand {
     },
     /// List the names
     #[command(after_help = "Examples:\n  weft tag list /mnt/show --json")]
-    List(ClusterArgs),
+    List(VolumeArgs),
 }
 
 /// A command about one volume.

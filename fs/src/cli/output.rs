@@ -59,21 +59,29 @@ pub(super) fn note(text: &str) {
 
 /// Prints a message for a person to standard error.
 pub(super) fn complain(text: &str) {
-    let _ = writeln!(std::io::stderr().lock(), "weft: {text}");
+    let _ = writeln!(std::io::stderr().lock(), "weft: {}", visible(text));
+}
+
+/// Text with control characters escaped: a file's name must neither move a terminal's cursor nor make a line of its own.
+#[must_use]
+pub(super) fn visible(text: &str) -> String {
+    let escape = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
+    text.chars().map(escape).collect()
 }
 
 /// Columns as wide as their widest cell; the last one is not padded.
 #[must_use]
 pub(super) fn table(headers: &[&str], rows: &[Vec<String>]) -> String {
+    let rows: Vec<Vec<String>> = rows.iter().map(|row| row.iter().map(|cell| visible(cell)).collect()).collect();
     let mut widths: Vec<usize> = headers.iter().map(|header| header.chars().count()).collect();
-    for row in rows {
+    for row in &rows {
         for (width, cell) in widths.iter_mut().zip(row) {
             *width = (*width).max(cell.chars().count());
         }
     }
     let mut text = String::new();
     let headers: Vec<String> = headers.iter().map(|&header| header.to_owned()).collect();
-    for row in std::iter::once(&headers).chain(rows) {
+    for row in std::iter::once(&headers).chain(&rows) {
         let mut line = String::new();
         for (cell, width) in row.iter().zip(&widths) {
             line.push_str(&format!("{cell:<width$}  "));
@@ -93,5 +101,6 @@ mod tests {
         let rows = vec![vec!["1".into(), "créate".into(), "a b".into()], vec!["100".into(), "w".into(), String::new()]];
         assert_eq!(table(&["N", "WHAT", "PATH"], &rows), "N    WHAT    PATH\n1    créate  a b\n100  w\n");
         assert_eq!(table(&["N"], &[]), "N\n");
+        assert_eq!(table(&["N"], &[vec!["a\u{1b}[2J\nb".into()]]), "N\na\\u{1b}[2J\\nb\n");
     }
 }

@@ -9,7 +9,7 @@ use super::args::RestoreArgs;
 use super::connect::Client;
 use super::error::CliError;
 use super::names::{Volume, show_path};
-use super::output::Output;
+use super::output::{Output, visible};
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use glob::Pattern;
@@ -294,8 +294,8 @@ fn text(report: &Report) -> String {
     let mut text = String::new();
     let would = if report.dry_run { "would be " } else { "" };
     if report.dry_run {
-        report.restored.iter().for_each(|path| text.push_str(&format!("restore {path}\n")));
-        report.removed.iter().for_each(|path| text.push_str(&format!("remove  {path}\n")));
+        report.restored.iter().for_each(|path| text.push_str(&format!("restore {}\n", visible(path))));
+        report.removed.iter().for_each(|path| text.push_str(&format!("remove  {}\n", visible(path))));
     }
     let (restored, removed) = (report.restored.len(), report.removed.len());
     let Report { to, unchanged, .. } = report;

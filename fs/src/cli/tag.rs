@@ -1,6 +1,6 @@
 //! `weft tag`: names for versions.
 
-use super::args::{ClusterArgs, IdentityArgs, TagCommand};
+use super::args::{IdentityArgs, TagCommand, VolumeArgs};
 use super::connect::Client;
 use super::error::CliError;
 use super::human;
@@ -51,7 +51,7 @@ async fn add(
     Ok(())
 }
 
-async fn list(client: &Client, args: &ClusterArgs) -> Result<(), CliError> {
+async fn list(client: &Client, args: &VolumeArgs) -> Result<(), CliError> {
     let (volume, _) = client.open_path(&args.target, &args.identity).await?;
     let row = |tag: weft_common::wire::Tag| TagRow { name: tag.name, version: tag.version.0, created: human::time(tag.created) };
     let rows: Vec<TagRow> = volume.tags().await?.into_iter().map(row).collect();

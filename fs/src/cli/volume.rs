@@ -9,7 +9,7 @@ use serde::Serialize;
 use std::ffi::OsStr;
 use weft_common::limits::{FAN_OUT_DEFAULT, PAGE_SIZE_DEFAULT};
 use weft_common::weave::Geometry;
-use weft_common::wire::{VolumeInfo, VolumeSettings};
+use weft_common::wire::{ClusterMap, ProviderInfo, ProviderRole, ProviderState, VolumeInfo, VolumeSettings};
 
 /// A volume as it is shown.
 #[derive(Debug, Serialize)]
@@ -70,6 +70,7 @@ async fn create(client: &Client, args: &VolumeSettingsArgs) -> Result<(), CliErr
     let owner = (rustix::process::getuid().as_raw(), rustix::process::getgid().as_raw());
     let info = cluster.create_volume(connect::volume_name(&url)?, settings, owner).await?;
     show(args, &info, "made");
+    warn_of_few_providers(&cluster.map(), info.settings.copies);
     Ok(())
 }
 
@@ -81,7 +82,21 @@ async fn set(client: &Client, args: &VolumeSettingsArgs) -> Result<(), CliError>
     let settings = settings((args.page_size, args.fan_out, args.copies), Some(old))?;
     let info = cluster.set_volume(name, settings).await?;
     show(args, &info, "set");
+    warn_of_few_providers(&cluster.map(), info.settings.copies);
     Ok(())
+}
+
+/// A volume may be made before its servers are; but nothing can be written to it then, which should not come as a surprise.
+fn warn_of_few_providers(map: &ClusterMap, copies: u8) {
+    for (role, name) in [(ProviderRole::Data, "data"), (ProviderRole::Metadata, "metadata")] {
+        let alive = |provider: &&ProviderInfo| provider.role == role && provider.state != ProviderState::Dead;
+        let alive = map.providers.iter().filter(alive).count();
+        if alive < usize::from(copies) {
+            output::complain(&format!(
+                "warning: {copies} copies need as many {name} providers, and {alive} are alive; writes will fail until more are started"
+            ));
+        }
+    }
 }
 
 fn show(args: &VolumeSettingsArgs, info: &VolumeInfo, done: &str) {
