@@ -2,6 +2,7 @@
 //! drift with the machine.
 #![allow(clippy::print_stdout, reason = "a measurement speaks on its standard output")]
 
+mod history;
 mod store;
 
 use clap::{Parser, Subcommand};
@@ -19,11 +20,14 @@ struct Arguments {
 enum What {
     /// The file engine: appends against the bare disk, opening, and redb with the same objects.
     Store(store::Arguments),
+    /// Changes of a volume with much history against one with hardly any.
+    History(history::Arguments),
 }
 
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().what {
         What::Store(arguments) => store::run(&arguments),
+        What::History(arguments) => history::run(&arguments),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -20,13 +20,13 @@ impl Mount {
     /// When the mount does not come; its log is printed.
     #[must_use]
     pub fn start(arguments: &[&str], path: &Path, log: &Path) -> Self {
+        Self::start_logging("info,weft_common::client=debug,weft_fs=debug,fuser=error", arguments, path, log)
+    }
+
+    fn start_logging(filter: &str, arguments: &[&str], path: &Path, log: &Path) -> Self {
         std::fs::create_dir_all(path).expect("a mountpoint");
         let mut command = Command::new(path_of("weft"));
-        command
-            .arg("mount")
-            .args(arguments)
-            .arg(path)
-            .env("RUST_LOG", "info,weft_common::client=debug,weft_fs=debug,fuser=error");
+        command.arg("mount").args(arguments).arg(path).env("RUST_LOG", filter);
         let mut process = Process::start(command, log);
         until(&format!("{} is mounted", path.display()), || {
             let status = process.ended();
@@ -45,6 +45,17 @@ impl Mount {
         let log = path.with_extension("log");
         let store = store.to_str().expect("a path in UTF-8");
         Self::start(&[&["--local", store][..], options].concat(), path, &log)
+    }
+
+    /// As [`Mount::local`], with the log of a program in use: for measurements.
+    ///
+    /// # Panics
+    /// As [`Mount::start`].
+    #[must_use]
+    pub fn local_quiet(store: &Path, path: &Path, options: &[&str]) -> Self {
+        let log = path.with_extension("log");
+        let store = store.to_str().expect("a path in UTF-8");
+        Self::start_logging("error", &[&["--local", store][..], options].concat(), path, &log)
     }
 
     /// Where it is mounted.
