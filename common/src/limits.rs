@@ -52,6 +52,10 @@ pub const XATTR_NAME_BYTES_MAX: usize = 255;
 pub const SYMLINK_BYTES_MAX: usize = 4095;
 /// Names of one file.
 pub const LINKS_MAX: u32 = 1_000_000;
+/// Inodes that one clone makes: it is one command, and the version manager does nothing else meanwhile.
+pub const CLONE_INODES_MAX: usize = 250_000;
+/// Names, symlinks' targets and extended attributes of one clone together: they wait in memory for the next checkpoint.
+pub const CLONE_BYTES_MAX: usize = 64 * MIB as usize;
 /// Tags of one volume: all of them fit one answer.
 pub const TAGS_MAX: u32 = 10_000;
 /// Replicas of a page object or node.

@@ -286,6 +286,8 @@ pub enum ChangeKind {
     Attributes,
     /// A state of the past was made the present one.
     Restore,
+    /// A new name for a copy of something, with everything below it.
+    Clone,
 }
 
 /// What one volume version changed.
@@ -303,7 +305,7 @@ pub struct ChangeRecord {
     pub inode: InodeNumber,
     /// Its directory and name; for a rename the new ones. `None` for the root.
     pub place: Option<(InodeNumber, FileName)>,
-    /// For a rename the old ones.
+    /// For a rename the old ones, for a clone those of what it is a clone of.
     pub old_place: Option<(InodeNumber, FileName)>,
     /// For new content: the blob version and the size.
     pub content: Option<(BlobId, BlobVersion, u64)>,
@@ -465,6 +467,19 @@ pub enum Change {
     },
     /// Forgets a tag. Reply: none; takes no N.
     RemoveTag(String),
+    /// A new name for a copy of an inode as it was or is: a directory with everything below it. Contents are shared, not copied; names
+    /// of one file become files of their own. Attributes are those of the source, but for the time of the change. One version,
+    /// however much it is; at most [`crate::limits::CLONE_INODES_MAX`]. Reply: the attributes of the copy.
+    Clone {
+        /// What is copied.
+        source: InodeNumber,
+        /// The state of it that is copied.
+        at: At,
+        /// The directory that the copy goes to.
+        parent: InodeNumber,
+        /// The name that it gets.
+        name: FileName,
+    },
 }
 
 impl Change {
@@ -483,6 +498,7 @@ impl Change {
             Self::Restore { .. } => "restore",
             Self::SetTag { .. } => "set_tag",
             Self::RemoveTag(_) => "remove_tag",
+            Self::Clone { .. } => "clone",
         }
     }
 }

@@ -149,6 +149,7 @@ fn kind_name(kind: ChangeKind) -> &'static str {
         ChangeKind::Rename => "rename",
         ChangeKind::Attributes => "attributes",
         ChangeKind::Restore => "restore",
+        ChangeKind::Clone => "clone",
     }
 }
 

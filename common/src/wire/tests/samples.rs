@@ -176,6 +176,7 @@ fn changes() -> Vec<Request> {
         Change::Restore { parent, name: name("a"), source: inode, to: VolumeVersion(4) },
         Change::SetTag { name: "first".into(), version: VolumeVersion(4) },
         Change::RemoveTag("first".into()),
+        Change::Clone { source: inode, at: At::Version(VolumeVersion(4)), parent, name: name("a") },
     ];
     changes.map(|change| Request::Change(NamespaceChange { volume: VolumeId(2), key: KEY, author: author(), change })).into()
 }

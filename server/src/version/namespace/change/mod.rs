@@ -2,6 +2,7 @@
 //! and times, links and setgid directories follow POSIX.
 
 mod attributes;
+mod clone;
 mod create;
 mod remove;
 mod rename;
@@ -42,6 +43,7 @@ pub fn apply(txn: &mut VolumeTxn<'_>, change: &Change, settings: &VolumeSettings
         Change::Restore { parent, name, source, to } => restore::restore(txn, &place(*parent, name), *source, *to),
         Change::SetTag { name, version } => tags::set(txn, name, *version),
         Change::RemoveTag(name) => tags::remove(txn, name),
+        Change::Clone { source, at, parent, name } => clone::clone(txn, *source, *at, &place(*parent, name)),
     }
 }
 

@@ -140,6 +140,7 @@ impl Model {
             Change::SetAttributes { inode, set } => (ChangeKind::Attributes, self.set_attributes(*inode, set, now)),
             Change::SetXattr { .. } | Change::RemoveXattr { .. } => (ChangeKind::Attributes, self.xattr(change, now)),
             Change::Restore { parent, name, source, to } => (ChangeKind::Restore, self.restore(*parent, name, *source, *to, now)),
+            Change::Clone { source, at, parent, name } => (ChangeKind::Clone, self.clone_tree(*source, *at, *parent, name, now)),
             Change::SetTag { name, version } => {
                 assert!(*version <= self.latest());
                 match self.tags.get(name) {
@@ -424,6 +425,63 @@ impl Model {
         }
         node.attributes.changed = now;
         self.head.0.insert(inode, node);
+    }
+
+    fn clone_tree(
+        &mut self,
+        source: InodeNumber,
+        at: At,
+        parent: InodeNumber,
+        name: &FileName,
+        now: Timestamp,
+    ) -> Result<Option<InodeNumber>, ErrorKind> {
+        let from = match at {
+            At::Head => self.head.clone(),
+            At::Version(n) => State::clone(&self.versions[n.0 as usize]),
+        };
+        match at {
+            At::Head => self.check_inode(source)?,
+            At::Version(_) if !from.0.contains_key(&source) => return Err(ErrorKind::NotFound),
+            At::Version(_) => {}
+        }
+        if name.is_reserved() {
+            return Err(ErrorKind::NotPermitted);
+        }
+        self.check_directory(parent)?;
+        if self.head.entry(parent, name).is_some() {
+            return Err(ErrorKind::AlreadyExists);
+        }
+        if !from.has_name(source) {
+            return Err(ErrorKind::NotFound);
+        }
+        if at == At::Head && from.is_directory(source) && from.is_within(parent, source) {
+            return Err(ErrorKind::InvalidArgument);
+        }
+        let top = self.copy(&from, source, now);
+        let mut directories = vec![(source, top)];
+        let mut next = 0;
+        while let Some((old, new)) = directories.get(next).copied() {
+            for (name, inode) in &from.0[&old].entries {
+                let copy = self.copy(&from, *inode, now);
+                self.head.0.get_mut(&new).unwrap().entries.insert(name.clone(), copy);
+                if from.is_directory(*inode) {
+                    directories.push((*inode, copy));
+                }
+            }
+            next += 1;
+        }
+        self.head.set_entry(parent, name, Some(top), now);
+        Ok(Some(top))
+    }
+
+    /// A copy of one inode, without entries.
+    fn copy(&mut self, from: &State, inode: InodeNumber, now: Timestamp) -> InodeNumber {
+        let new = self.fresh_inode();
+        let mut node = Node { entries: BTreeMap::new(), ..from.0[&inode].clone() };
+        node.attributes = Attributes { inode: new, changed: now, born: now, ..node.attributes };
+        self.clone_content(&mut node);
+        self.head.0.insert(new, node);
+        new
     }
 
     fn clone_content(&mut self, node: &mut Node) {

@@ -26,6 +26,7 @@ enum Step {
     Publish { inode: u8, size: u16, stale: bool },
     Compact { inode: u8 },
     Restore { directory: u8, name: u8, source: Option<u8>, to: u8 },
+    Clone { source: u8, at: Option<u8>, directory: u8, name: u8 },
     Tag { name: u8, version: u8, remove: bool },
     Release { inode: u8 },
 }
@@ -48,6 +49,8 @@ fn step() -> impl Strategy<Value = Step> {
         1 => any::<u8>().prop_map(|inode| Step::Compact { inode }),
         5 => (place, prop::option::weighted(0.1, any::<u8>()), any::<u8>()).prop_map(
             |((directory, name), source, to)| Step::Restore { directory, name, source, to }),
+        4 => (any::<u8>(), prop::option::of(any::<u8>()), place).prop_map(
+            |(source, at, (directory, name))| Step::Clone { source, at, directory, name }),
         2 => (any::<u8>(), any::<u8>(), any::<bool>()).prop_map(
             |(name, version, remove)| Step::Tag { name, version, remove }),
         2 => any::<u8>().prop_map(|inode| Step::Release { inode }),
@@ -145,6 +148,7 @@ impl Pair {
                 Change::Restore { .. } if attributes.is_none() => "restore absence",
                 Change::Restore { .. } if self.model.inodes_made > inodes => "restore as a new inode",
                 Change::Rename { exchange: true, .. } => "exchange",
+                Change::Clone { .. } if self.model.inodes_made > inodes + 1 => "clone a tree",
                 _ => change.name(),
             });
             if let Some(attributes) = attributes {
@@ -239,6 +243,12 @@ impl Pair {
                 let source = source.map_or(parent, |source| self.directory(source));
                 Change::Restore { parent, name, source, to }
             }
+            Step::Clone { source, at, directory, name } => Change::Clone {
+                source: self.inode(source),
+                at: at.map_or(At::Head, |at| At::Version(self.version(at))),
+                parent: self.directory(directory),
+                name: named(name),
+            },
             Step::Tag { name, remove: true, .. } => Change::RemoveTag(format!("tag{}", name % 3)),
             Step::Tag { name, version, .. } => {
                 Change::SetTag { name: format!("tag{}", name % 3), version: self.version(version) }
@@ -410,6 +420,6 @@ fn random_histories_read_as_the_model() {
         .unwrap();
     // Nothing passed because it never happened.
     let done = done.into_inner();
-    assert_eq!(done.len(), 20, "{done:?}");
+    assert_eq!(done.len(), 22, "{done:?}");
     assert!(done.values().all(|count| *count >= HISTORIES / 20), "{done:?}");
 }
