@@ -480,6 +480,23 @@ pub enum Change {
         /// The name that it gets.
         name: FileName,
     },
+    /// A file gets the content of another one, or of an older version of itself: shared, not copied. Refused with `Conflict` if one of
+    /// the two is not what the client takes it for, or an update of the file is in flight: then the bytes are to be copied. Reply: the
+    /// attributes of the file.
+    ShareContent {
+        /// The file whose content it is.
+        source: InodeNumber,
+        /// The state of it.
+        at: At,
+        /// What its content is then.
+        content: (BlobId, BlobVersion),
+        /// The file that gets it.
+        inode: InodeNumber,
+        /// What its content is until then.
+        replaces: (BlobId, BlobVersion),
+        /// The file's modification time after it.
+        modified: Timestamp,
+    },
 }
 
 impl Change {
@@ -499,6 +516,7 @@ impl Change {
             Self::SetTag { .. } => "set_tag",
             Self::RemoveTag(_) => "remove_tag",
             Self::Clone { .. } => "clone",
+            Self::ShareContent { .. } => "share_content",
         }
     }
 }

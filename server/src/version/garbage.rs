@@ -19,6 +19,9 @@ use weft_common::id::{BlobId, BlobVersion, InodeNumber, VolumeId};
 use weft_common::limits::COLLECTIONS_OFFERED_MAX;
 use weft_common::wire::{CollectionJob, GarbageStatistics};
 
+/// Nameless files that are looked at together. A removed tree leaves many, and each step lets go of a few only.
+const ORPHANS_PER_LOOK: usize = 1024;
+
 /// A blob of which something may have to go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Marked {
@@ -54,6 +57,18 @@ pub(crate) fn mark(kv: &mut dyn Kv, blob: BlobId, inode: InodeNumber) -> Result<
 pub(crate) fn pin(kv: &mut dyn Kv, (origin, version): (BlobId, BlobVersion), clone: BlobId) -> Result<(), KvError> {
     table::put(kv, &table::pin(origin, version, clone), &())?;
     table::put(kv, &table::origin(clone), &Origin { blob: origin, version })
+}
+
+/// The volume goes, and with it clones that nobody wrote to: no record tells of them but that of their origin.
+pub(crate) fn mark_clones(kv: &mut dyn Kv, volume: VolumeId) -> Result<(), KvError> {
+    let (from, to) = table::origins_of_volume(volume);
+    for (key, _) in table::collect::<Origin>(kv, &from, &to)? {
+        let Some(clone) = table::parse_origin(&key) else { continue };
+        if kv.get(&table::blob(clone))?.is_none() {
+            mark(kv, clone, InodeNumber(0))?;
+        }
+    }
+    Ok(())
 }
 
 /// Counts what waits for collection.
@@ -115,9 +130,15 @@ fn releasable(kv: &dyn Kv, volume: VolumeId, readers: &Readers) -> Result<Vec<In
     if readers.everything {
         return Ok(Vec::new());
     }
-    let orphans = namespace::orphans(kv, volume, InodeNumber(0), usize::MAX)?;
     let is_free = |(inode, since): &(InodeNumber, u64)| *since <= readers.through && !readers.inodes.contains(inode);
-    Ok(orphans.into_iter().filter(is_free).map(|(inode, _)| inode).take(COLLECTIONS_OFFERED_MAX).collect())
+    let (mut found, mut after) = (Vec::new(), Some(InodeNumber(0)));
+    while let Some(last) = after.filter(|_| found.len() < COLLECTIONS_OFFERED_MAX) {
+        let some = namespace::orphans(kv, volume, last, ORPHANS_PER_LOOK)?;
+        after = some.last().map(|(inode, _)| *inode);
+        found.extend(some.into_iter().filter(is_free).map(|(inode, _)| inode));
+    }
+    found.truncate(COLLECTIONS_OFFERED_MAX);
+    Ok(found)
 }
 
 /// Marked blobs whose last mark everybody knows of.

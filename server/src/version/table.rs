@@ -141,9 +141,7 @@ pub fn marked_of_volume(id: VolumeId) -> (Vec<u8>, Vec<u8>) {
 
 /// The blob of a key that [`marked`] made.
 pub fn parse_marked(key: &[u8]) -> Option<BlobId> {
-    let (volume, rest) = key.strip_prefix(&[MARKED])?.split_first_chunk()?;
-    let number = rest.first_chunk()?;
-    Some(BlobId { volume: VolumeId(u32::from_be_bytes(*volume)), number: u64::from_be_bytes(*number) })
+    parse_of_blob(MARKED, key)
 }
 
 /// The hold of a clone on the version that it begins with.
@@ -167,6 +165,17 @@ pub fn origin(clone: BlobId) -> Vec<u8> {
     of_blob(ORIGINS, clone)
 }
 
+/// Where the clones of a volume began: `from..to`.
+pub fn origins_of_volume(id: VolumeId) -> (Vec<u8>, Vec<u8>) {
+    let from = [&[ORIGINS][..], &id.0.to_be_bytes()].concat();
+    (from.clone(), successor(from))
+}
+
+/// The clone of a key that [`origin`] made.
+pub fn parse_origin(key: &[u8]) -> Option<BlobId> {
+    parse_of_blob(ORIGINS, key)
+}
+
 /// Blob and version of a key that [`ticket`] made; `None` for any other.
 pub fn parse_ticket(key: &[u8]) -> Option<(BlobId, BlobVersion)> {
     let (volume, rest) = key.strip_prefix(&[TICKETS])?.split_first_chunk()?;
@@ -186,6 +195,12 @@ pub fn blobs_of_volume(id: VolumeId) -> impl Iterator<Item = (Vec<u8>, Vec<u8>)>
 
 fn of_blob(table: u8, id: BlobId) -> Vec<u8> {
     [&[table][..], &id.volume.0.to_be_bytes(), &id.number.to_be_bytes()].concat()
+}
+
+fn parse_of_blob(table: u8, key: &[u8]) -> Option<BlobId> {
+    let (volume, rest) = key.strip_prefix(&[table])?.split_first_chunk()?;
+    let number = rest.first_chunk()?;
+    Some(BlobId { volume: VolumeId(u32::from_be_bytes(*volume)), number: u64::from_be_bytes(*number) })
 }
 
 fn of_version(table: u8, id: BlobId, version: BlobVersion) -> Vec<u8> {

@@ -177,6 +177,14 @@ fn changes() -> Vec<Request> {
         Change::SetTag { name: "first".into(), version: VolumeVersion(4) },
         Change::RemoveTag("first".into()),
         Change::Clone { source: inode, at: At::Version(VolumeVersion(4)), parent, name: name("a") },
+        Change::ShareContent {
+            source: inode,
+            at: At::Head,
+            content: (BLOB, BlobVersion(4)),
+            inode: InodeNumber(13),
+            replaces: (BLOB, BlobVersion(0)),
+            modified: Timestamp(6),
+        },
     ];
     changes.map(|change| Request::Change(NamespaceChange { volume: VolumeId(2), key: KEY, author: author(), change })).into()
 }

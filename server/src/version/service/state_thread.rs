@@ -229,6 +229,10 @@ impl StateThread {
                 for (index, proposal) in (first..).zip(proposals) {
                     state.applied = index;
                     state.apply(proposal)?;
+                    // A clone of a large tree changes more than all the rest of a batch.
+                    if state.machine.kv().pending_bytes() >= CHECKPOINT_BYTES_MAX / 4 {
+                        state.checkpoint_if_due()?;
+                    }
                 }
             }
             Some(StateJob::Act(act)) => act(state),

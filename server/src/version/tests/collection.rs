@@ -163,6 +163,117 @@ fn a_clone_keeps_what_it_began_with() {
     assert_eq!(cluster.collect_all(), [(clone.number, 1, 0, None), (origin.number, 1, 0, None)], "the clone first");
 }
 
+fn clone(cluster: &mut Cluster, source: InodeNumber, at: At, to: &str) -> InodeNumber {
+    let change = Change::Clone { source, at, parent: ROOT_INODE, name: name(to) };
+    cluster.change(change).unwrap().attributes.unwrap().inode
+}
+
+fn unlink(cluster: &mut Cluster, file: &str) {
+    cluster.change(Change::Unlink { parent: ROOT_INODE, name: name(file) }).unwrap();
+}
+
+#[test]
+fn the_origin_of_clones_stays_until_the_last_of_them_is_gone() {
+    let mut cluster = Cluster::new(1);
+    let inode = cluster.create("f");
+    let origin = cluster.publish(inode, 10);
+    let then = VolumeVersion(cluster.latest());
+    cluster.publish(inode, 20);
+    let first = clone(&mut cluster, inode, At::Version(then), "first");
+    // A clone of a clone that nobody wrote to begins where that one begins.
+    clone(&mut cluster, first, At::Head, "second");
+    unlink(&mut cluster, "f");
+    unlink(&mut cluster, "first");
+    cluster.create("g");
+    cluster.thin(1, 99);
+    assert_eq!(cluster.collect_all(), [(origin.number, 2, 1, None)], "version 1 is the second clone's");
+    let second = match cluster.query(At::Head, &Query::LookUp { parent: ROOT_INODE, name: name("second") }).unwrap() {
+        NamespaceAnswer::Attributes(second) => second,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!((second.size, second.tree.unwrap().root.unwrap().blob), (10, origin.number));
+    let second_blob = cluster.publish(second.inode, 5);
+    unlink(&mut cluster, "second");
+    cluster.create("h");
+    cluster.thin(1, 99);
+    assert_eq!(cluster.collect_all(), [(second_blob.number, 1, 0, None), (origin.number, 1, 0, None)]);
+    assert!(cluster.commit(origin, 1).is_err(), "nothing is left of it");
+}
+
+#[test]
+fn a_clone_that_is_read_holds_its_origin() {
+    let mut cluster = Cluster::new(1);
+    let inode = cluster.create("f");
+    let origin = cluster.publish(inode, 10);
+    let copy = clone(&mut cluster, inode, At::Head, "copy");
+    let copied = cluster.attributes(copy).tree.unwrap();
+    unlink(&mut cluster, "f");
+    unlink(&mut cluster, "copy");
+    cluster.create("g");
+    cluster.thin(1, 99);
+    let mut readers = Readers { through: u64::MAX, ..Readers::default() };
+    readers.contents.insert((copied.blob, copied.version));
+    for _ in 0..5 {
+        assert_eq!(cluster.collect_with(cluster.volume, readers.clone()).0, []);
+    }
+    assert_eq!(cluster.collect_all(), [(origin.number, 1, 0, None)]);
+}
+
+#[test]
+fn shared_content_is_pinned_and_what_it_replaced_goes() {
+    let mut cluster = Cluster::new(1);
+    let (from, to) = (cluster.create("from"), cluster.create("to"));
+    let origin = cluster.publish(from, 10);
+    let replaced = cluster.publish(to, 20);
+    let pair = |cluster: &Cluster, inode| cluster.attributes(inode).tree.map(|tree| (tree.blob, tree.version)).unwrap();
+    let (content, replaces) = (pair(&cluster, from), pair(&cluster, to));
+    let modified = weft_common::time::Timestamp(1);
+    let share = Change::ShareContent { source: from, at: At::Head, content, inode: to, replaces, modified };
+    // Somebody else's update is in flight: it must not vanish.
+    let ticket = cluster.write(to, 50, 1);
+    assert_eq!(kind(cluster.change(share.clone())), ErrorKind::Conflict);
+    cluster.commit(replaced, ticket.entry.version.0).unwrap();
+    let replaces = pair(&cluster, to);
+    cluster.change(Change::ShareContent { source: from, at: At::Head, content, inode: to, replaces, modified }).unwrap();
+    unlink(&mut cluster, "from");
+    cluster.create("g");
+    cluster.thin(1, 99);
+    assert_eq!(cluster.collect_all(), [(replaced.number, 1, 0, Some(2)), (replaced.number, 2, 0, None)]);
+    assert_eq!(cluster.attributes(to).size, 10);
+    unlink(&mut cluster, "to");
+    // Whoever has it open gives it other content: what it had leaves no past, but the version that shows it.
+    cluster.create("h");
+    let other = cluster.create("other");
+    let other_blob = cluster.publish(other, 30);
+    let (content, replaces) = (pair(&cluster, other), pair(&cluster, to));
+    cluster.change(Change::ShareContent { source: other, at: At::Head, content, inode: to, replaces, modified }).unwrap();
+    cluster.thin(1, 99);
+    assert_eq!(cluster.collect_all(), [(origin.number, 1, 0, None)]);
+    assert_eq!(cluster.attributes(other).tree.unwrap().blob, other_blob);
+}
+
+#[test]
+fn a_removed_volume_with_clones_is_collected_to_the_last_blob() {
+    let mut cluster = Cluster::new(1);
+    let inode = cluster.create("f");
+    let origin = cluster.publish(inode, 10);
+    clone(&mut cluster, inode, At::Head, "never-written");
+    cluster.act(Action::Volume(VolumeRequest::Remove("show".into()))).unwrap();
+    assert_eq!(cluster.collect_all(), [(origin.number, 1, 0, None)]);
+}
+
+#[test]
+fn many_files_without_a_name_are_let_go_whoever_has_the_first_ones_open() {
+    let mut cluster = Cluster::new(1);
+    let files: Vec<_> = (0..1200).map(|index| cluster.create(&index.to_string())).collect();
+    (0..1200).for_each(|index| unlink(&mut cluster, &index.to_string()));
+    let inodes = files[..1100].iter().copied().collect();
+    let readers = Readers { through: u64::MAX, inodes, ..Readers::default() };
+    while cluster.collect_with(cluster.volume, readers.clone()).1 {}
+    let left = namespace::orphans(cluster.machine.kv(), cluster.volume, InodeNumber(0), usize::MAX).unwrap();
+    assert_eq!(left.into_iter().map(|(inode, _)| inode).collect::<Vec<_>>(), files[..1100]);
+}
+
 #[test]
 fn a_compaction_replaces_a_tree_that_nothing_shows() {
     let mut cluster = Cluster::new(1);

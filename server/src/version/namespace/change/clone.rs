@@ -30,12 +30,7 @@ struct Below {
     source: Source,
 }
 
-pub(super) fn clone(
-    txn: &mut VolumeTxn<'_>,
-    source: InodeNumber,
-    at: At,
-    place: &Place,
-) -> Result<ChangeReply, NamespaceError> {
+pub(super) fn clone(txn: &mut VolumeTxn<'_>, source: InodeNumber, at: At, place: &Place) -> Result<ChangeReply, NamespaceError> {
     let mut edit = Edit::new(txn);
     let (view, _) = View::open(&*edit.txn.kv, edit.txn.volume, at)?;
     let top = read(&view, source, view.inode(source)?.value)?;
@@ -57,13 +52,7 @@ pub(super) fn clone(
     edit.commit(Summary { old_place, content, ..summary })
 }
 
-fn check(
-    edit: &Edit<'_, '_>,
-    source: InodeNumber,
-    record: &InodeRecord,
-    at: At,
-    place: &Place,
-) -> Result<(), NamespaceError> {
+fn check(edit: &Edit<'_, '_>, source: InodeNumber, record: &InodeRecord, at: At, place: &Place) -> Result<(), NamespaceError> {
     check_new_name(edit, place)?;
     if edit.entry(place)?.is_some() {
         return refuse(ErrorKind::AlreadyExists, format!("{} exists; remove it, or clone to another name", edit.describe(place)));
@@ -76,7 +65,10 @@ fn check(
     }
     // The past does not change: it can be copied to anywhere.
     if at == At::Head && edit.head().is_within(place.directory, source)? {
-        let message = format!("{} lies in the directory that is to be copied; clone a version of it, or to elsewhere", edit.describe(place));
+        let message = format!(
+            "{} lies in the directory that is to be copied; clone a version of it, or to elsewhere",
+            edit.describe(place)
+        );
         return refuse(ErrorKind::InvalidArgument, message);
     }
     check_room_for_directory(edit, place)
@@ -98,7 +90,8 @@ fn read_below(view: &View<'_>, top: InodeNumber) -> Result<Vec<Below>, Namespace
             let names = ENTRIES.list(view.kv, view.volume, &key, after_name, view.at, ENTRIES_PER_ANSWER_MAX)?;
             let is_last = names.len() < ENTRIES_PER_ANSWER_MAX;
             for (name, entry) in names {
-                let name = FileName::new(name).map_err(|error| KvError(format!("a row of {directory} has a damaged name: {error}")))?;
+                let name =
+                    FileName::new(name).map_err(|error| KvError(format!("a row of {directory} has a damaged name: {error}")))?;
                 let source = read(view, entry.value, view.named(entry.value)?.value)?;
                 if source.record.is_directory() {
                     directories.push(entry.value);

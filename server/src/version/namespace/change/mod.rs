@@ -7,6 +7,7 @@ mod create;
 mod remove;
 mod rename;
 mod restore;
+mod share;
 mod tags;
 
 use super::edit::Edit;
@@ -43,6 +44,10 @@ pub fn apply(txn: &mut VolumeTxn<'_>, change: &Change, settings: &VolumeSettings
         Change::Restore { parent, name, source, to } => restore::restore(txn, &place(*parent, name), *source, *to),
         Change::SetTag { name, version } => tags::set(txn, name, *version),
         Change::RemoveTag(name) => tags::remove(txn, name),
+        Change::ShareContent { source, at, content, inode, replaces, modified } => {
+            let from = share::From { inode: *source, at: *at, content: *content };
+            share::share(txn, &from, &share::To { inode: *inode, content: *replaces, modified: *modified })
+        }
         Change::Clone { source, at, parent, name } => clone::clone(txn, *source, *at, &place(*parent, name)),
     }
 }

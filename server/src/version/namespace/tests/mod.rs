@@ -1,5 +1,6 @@
 //! Tests of the namespace: focused ones, random histories against a model, cost, and the bytes of the rows.
 
+mod clones;
 mod cost;
 mod errors;
 mod golden;

@@ -141,6 +141,7 @@ impl Model {
             Change::SetXattr { .. } | Change::RemoveXattr { .. } => (ChangeKind::Attributes, self.xattr(change, now)),
             Change::Restore { parent, name, source, to } => (ChangeKind::Restore, self.restore(*parent, name, *source, *to, now)),
             Change::Clone { source, at, parent, name } => (ChangeKind::Clone, self.clone_tree(*source, *at, *parent, name, now)),
+            Change::ShareContent { .. } => (ChangeKind::Write, self.share(change, now)),
             Change::SetTag { name, version } => {
                 assert!(*version <= self.latest());
                 match self.tags.get(name) {
@@ -472,6 +473,30 @@ impl Model {
         }
         self.head.set_entry(parent, name, Some(top), now);
         Ok(Some(top))
+    }
+
+    fn share(&mut self, change: &Change, now: Timestamp) -> Result<Option<InodeNumber>, ErrorKind> {
+        let Change::ShareContent { source, at, content, inode, replaces, modified } = change else { unreachable!() };
+        let node = match at {
+            At::Head => self.check_inode(*source).map(|()| self.head.0[source].clone())?,
+            At::Version(n) => self.versions[n.0 as usize].0.get(source).cloned().ok_or(ErrorKind::NotFound)?,
+        };
+        let expected = |node: &Node, content: &(BlobId, BlobVersion)| match node.attributes.tree {
+            None => Err(ErrorKind::InvalidArgument),
+            Some(tree) if (tree.blob, tree.version) == *content => Ok(()),
+            Some(_) => Err(ErrorKind::Conflict),
+        };
+        expected(&node, content)?;
+        self.check_inode(*inode)?;
+        expected(&self.head.0[inode], replaces)?;
+        if content == replaces {
+            return Err(ErrorKind::InvalidArgument);
+        }
+        let mut changed = self.head.0[inode].clone();
+        changed.attributes = Attributes { tree: node.attributes.tree, modified: *modified, changed: now, ..changed.attributes };
+        self.clone_content(&mut changed);
+        self.head.0.insert(*inode, changed);
+        Ok(Some(*inode))
     }
 
     /// A copy of one inode, without entries.

@@ -1,6 +1,6 @@
 //! Random histories of every operation, against the model: same answers, same refusals, and every version reads as it was.
 
-use super::model::{Model, State};
+use super::model::{Model, Node, State};
 use super::*;
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
@@ -11,6 +11,8 @@ use weft_common::wire::{FileKind, XattrMode};
 
 const HISTORIES: u32 = 300;
 const OPERATIONS: usize = 60;
+const NO_CONTENT: (weft_common::id::BlobId, weft_common::id::BlobVersion) =
+    (weft_common::id::BlobId { volume: VOLUME, number: 0 }, weft_common::id::BlobVersion(0));
 const NAMES: [&str; 6] = ["a", "b", "c", "ab", "a!", ".versions"];
 
 /// An operation whose arguments are picks among what there is when it comes to it.
@@ -27,6 +29,7 @@ enum Step {
     Compact { inode: u8 },
     Restore { directory: u8, name: u8, source: Option<u8>, to: u8 },
     Clone { source: u8, at: Option<u8>, directory: u8, name: u8 },
+    Share { source: u8, at: Option<u8>, inode: u8, stale: bool },
     Tag { name: u8, version: u8, remove: bool },
     Release { inode: u8 },
 }
@@ -51,6 +54,8 @@ fn step() -> impl Strategy<Value = Step> {
             |((directory, name), source, to)| Step::Restore { directory, name, source, to }),
         4 => (any::<u8>(), prop::option::of(any::<u8>()), place).prop_map(
             |(source, at, (directory, name))| Step::Clone { source, at, directory, name }),
+        4 => (any::<u8>(), prop::option::of(any::<u8>()), any::<u8>(), prop::bool::weighted(0.1)).prop_map(
+            |(source, at, inode, stale)| Step::Share { source, at, inode, stale }),
         2 => (any::<u8>(), any::<u8>(), any::<bool>()).prop_map(
             |(name, version, remove)| Step::Tag { name, version, remove }),
         2 => any::<u8>().prop_map(|inode| Step::Release { inode }),
@@ -249,6 +254,20 @@ impl Pair {
                 parent: self.directory(directory),
                 name: named(name),
             },
+            Step::Share { source, at, inode, stale } => {
+                let content = |state: &State, inode| state.0.get(&inode).and_then(|node: &Node| node.attributes.tree);
+                let pair = |tree: Option<Tree>| tree.map_or(NO_CONTENT, |tree| (tree.blob, tree.version));
+                let at = at.map_or(At::Head, |at| At::Version(self.version(at)));
+                let source = self.file(source).unwrap_or_else(|| self.inode(source));
+                let inode = self.file(inode).unwrap_or_else(|| self.inode(inode));
+                let from = match at {
+                    At::Head => &self.model.head,
+                    At::Version(n) => &self.model.versions[n.0 as usize],
+                };
+                let (mut from, to) = (pair(content(from, source)), pair(content(&self.model.head, inode)));
+                from.1.0 += u64::from(stale);
+                Change::ShareContent { source, at, content: from, inode, replaces: to, modified: Timestamp(77) }
+            }
             Step::Tag { name, remove: true, .. } => Change::RemoveTag(format!("tag{}", name % 3)),
             Step::Tag { name, version, .. } => {
                 Change::SetTag { name: format!("tag{}", name % 3), version: self.version(version) }
@@ -420,6 +439,6 @@ fn random_histories_read_as_the_model() {
         .unwrap();
     // Nothing passed because it never happened.
     let done = done.into_inner();
-    assert_eq!(done.len(), 22, "{done:?}");
+    assert_eq!(done.len(), 23, "{done:?}");
     assert!(done.values().all(|count| *count >= HISTORIES / 20), "{done:?}");
 }

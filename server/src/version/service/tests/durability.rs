@@ -15,7 +15,7 @@ use weft_common::id::BlobVersion;
 use weft_common::wire::{ErrorKind, SessionRequest};
 
 /// What a crash at this moment would leave.
-fn copy(from: &Path, to: &Path) {
+pub(super) fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();

@@ -1,5 +1,6 @@
 //! The manager on real files, and on logs that fail.
 
+mod clones;
 mod durability;
 mod soft;
 mod waiting;
