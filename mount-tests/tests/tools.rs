@@ -255,6 +255,55 @@ fn restore_brings_back_attributes_and_a_range_of_frames() {
     assert_eq!(fs::read_to_string(volume.path("d/frame1x")).expect("read"), "of today");
 }
 
+#[test]
+fn clone_shares_a_file_or_a_tree_under_a_name_of_its_own() {
+    let volume = Volume::new();
+    make_tree(&volume);
+    let before = volume.newest();
+    let report = volume.json(&["clone"], "d", &[volume.path("e").to_str().expect("UTF-8")]);
+    assert_eq!((&report["path"], &report["source"], &report["version"]), (&"/e".into(), &"/d".into(), &(before + 1).into()));
+    assert!(report["at"].is_null());
+    let tree = |name: &str| fingerprint(&volume.path(name)).expect("a tree");
+    assert_eq!(differences(&tree("d"), &tree("e")), [""; 0]);
+    let row = &volume.json(&["log"], "", &["-n", "1"])[0];
+    assert_eq!((&row["kind"], &row["old_path"], &row["path"]), (&"clone".into(), &"/d".into(), &"/e".into()));
+    // A restore takes back what the clone became, and to before it existed there is nothing to restore.
+    volume.write("e/frame01", "changed");
+    volume.run(&["restore"], "e", &["--to", &(before + 1).to_string()]);
+    assert_eq!(differences(&tree("d"), &tree("e")), [""; 0]);
+    assert!(volume.refused(&["restore"], "e", &["--to", &before.to_string()]).contains("/e"));
+    assert!(volume.path("e/frame01").exists());
+    // The past, by option and by path.
+    let then = volume.write("d/frame01", "as it was");
+    fs::remove_dir_all(volume.path("d")).expect("removed");
+    let new = |name: &str| volume.path(name).to_str().expect("UTF-8").to_owned();
+    volume.run(&["clone"], "d/frame01", &[&new("one"), "--at", &then.to_string()]);
+    volume.run(&["clone"], &format!(".versions/{then}/d/frame01"), &[&new("two")]);
+    assert!(["one", "two"].iter().all(|name| fs::read(volume.path(name)).expect("read") == b"as it was"));
+    volume.run(&["clone"], "", &[&new("everything"), "--at", &then.to_string()]);
+    assert_eq!(fs::read_to_string(volume.path("everything/d/frame01")).expect("read"), "as it was");
+    for (source, target, arguments, problem) in [
+        ("e", "one", &[][..], "/one exists"),
+        ("e", "e/below", &[], "lies in the directory"),
+        ("", "x", &[], "lies in the directory"),
+        ("nothing", "x", &[], "/nothing does not exist"),
+        ("e", "no/x", &[], "/no does not exist"),
+        ("e", "one/x", &[], "/one: is not a directory"),
+        ("e", "x", &["--at", "999999"], "999999"),
+        ("e", "x", &["--at", "nothing"], "nothing"),
+        (&format!(".versions/{then}/d"), "x", &["--at", "3"], "leave out --at"),
+        (".history/one", "x", &[], "path into the past"),
+        ("e", ".versions/1/x", &[], "path into the past"),
+    ] {
+        let arguments = [&[&new(target)[..]], arguments].concat();
+        let said = volume.refused(&["clone"], source, &arguments);
+        assert!(said.contains(problem), "{source} to {target}: {said}");
+    }
+    let elsewhere = Volume::new();
+    let said = volume.refused(&["clone"], "e", &[elsewhere.path("e").to_str().expect("UTF-8")]);
+    assert!(said.contains("different volumes") && said.contains("cp"), "{said}");
+}
+
 fn make_tree(volume: &Volume) {
     fs::create_dir_all(volume.path("d/sub/deep")).expect("mkdir");
     for number in 0..30 {

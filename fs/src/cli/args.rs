@@ -46,6 +46,8 @@ pub(super) enum Command {
     Diff(DiffArgs),
     /// Make a past state the present one, as a new version
     Restore(RestoreArgs),
+    /// Copy a file or a whole directory without copying data
+    Clone(CloneArgs),
     /// Name versions
     #[command(subcommand)]
     Tag(TagCommand),
@@ -301,6 +303,29 @@ pub(super) struct RestoreArgs {
     /// Only say what would be done
     #[arg(long)]
     pub dry_run: bool,
+    /// How it is printed.
+    #[command(flatten)]
+    pub format: Format,
+    /// Who we are.
+    #[command(flatten)]
+    pub identity: IdentityArgs,
+}
+
+/// `weft clone`.
+#[derive(Args, Clone, Debug)]
+#[command(
+    after_help = "Examples:\n  weft clone shots/0042 shots/0042-test\n  weft clone shots shots-as-approved --at approved\n  weft clone shots/.versions/17/frame.0042.exr frame.exr\n\nBoth are in one volume. Content is shared, not copied, until one of the two is written; a directory is one new version\nwith everything below it. Nothing is ever replaced: the new name must be free."
+)]
+pub(super) struct CloneArgs {
+    /// A file or directory: a path in a mount, also in .versions, or weft://HOST/VOLUME/PATH
+    #[arg(value_name = "SOURCE", value_hint = ValueHint::AnyPath)]
+    pub source: OsString,
+    /// The name of the copy, in the same volume
+    #[arg(value_name = "NEW", value_hint = ValueHint::AnyPath)]
+    pub destination: OsString,
+    /// The version of SOURCE: a number, a tag, or @TIME [default: the newest]
+    #[arg(long, value_name = "VERSION")]
+    pub at: Option<VersionSpec>,
     /// How it is printed.
     #[command(flatten)]
     pub format: Format,

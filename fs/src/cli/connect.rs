@@ -39,9 +39,13 @@ impl Client {
     /// [`CliError`].
     pub(super) async fn cluster_of(&self, target: &OsStr, args: &IdentityArgs) -> Result<(Arc<Cluster>, Url), CliError> {
         let url = target::resolve(target)?;
-        let cluster = connect(&url, args, self.options.clone()).await?;
+        Ok((self.cluster_at(&url, args).await?, url))
+    }
+
+    async fn cluster_at(&self, url: &Url, args: &IdentityArgs) -> Result<Arc<Cluster>, CliError> {
+        let cluster = connect(url, args, self.options.clone()).await?;
         *crate::lock(&self.cluster) = Some(cluster.clone());
-        Ok((cluster, url))
+        Ok(cluster)
     }
 
     /// Opens the volume that `target` lies in; also the path in it.
@@ -49,10 +53,19 @@ impl Client {
     /// # Errors
     /// [`CliError`].
     pub(super) async fn open_path(&self, target: &OsStr, args: &IdentityArgs) -> Result<(Volume, Vec<FileName>), CliError> {
-        let (cluster, url) = self.cluster_of(target, args).await?;
-        let volume = open_volume(&cluster, &url).await?;
+        let url = target::resolve(target)?;
+        Ok((self.open_url(&url, args).await?, url.path))
+    }
+
+    /// Opens the volume of a URL.
+    ///
+    /// # Errors
+    /// [`CliError`].
+    pub(super) async fn open_url(&self, url: &Url, args: &IdentityArgs) -> Result<Volume, CliError> {
+        let cluster = self.cluster_at(url, args).await?;
+        let volume = open_volume(&cluster, url).await?;
         let author = Author { uid: rustix::process::getuid().as_raw(), host: self.options.host.clone(), program: "weft".into() };
-        Ok((Volume { names: volume.clone(), blobs: volume, author }, url.path))
+        Ok(Volume { names: volume.clone(), blobs: volume, author })
     }
 
     /// Gives the session back.

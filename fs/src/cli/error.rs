@@ -21,6 +21,14 @@ pub(super) enum CliError {
     /// A path with `.versions` or `.history` in it where a live one is wanted.
     #[error("{0} is a path into the past; give the live path, and the version with the option for it")]
     PathInHistory(PathBuf),
+    /// What two paths of different volumes cannot do.
+    #[error("{source_path} and {destination} are in different volumes, which share no content; copy with cp")]
+    OtherVolume {
+        /// What was to be cloned.
+        source_path: String,
+        /// Where to.
+        destination: String,
+    },
     /// The command needs a volume.
     #[error("{0} names no volume; write weft://HOST/VOLUME")]
     NoVolume(String),

@@ -6,6 +6,7 @@
 
 mod archive;
 mod args;
+mod clone;
 mod connect;
 mod daemon;
 mod diff;
@@ -87,6 +88,7 @@ fn run_command(arguments: Vec<OsString>) -> Result<ExitCode, CliError> {
         Command::Restore(args) => tool("weft restore", async |client| restore::run(client, args).await)?,
         Command::Send(args) => tool("weft send", async |client| archive::send(client, args).await)?,
         Command::Receive(args) => tool("weft receive", async |client| archive::receive(client, args).await)?,
+        Command::Clone(args) => tool("weft clone", async |client| clone::run(client, args).await)?,
         Command::Tag(command) => tool("weft tag", async |client| tag::run(client, command).await)?,
         Command::Retention(command) => tool("weft retention", async |client| retention::run(client, command).await)?,
         Command::Gc(args) => tool("weft gc", async |client| retention::gc(client, args).await)?,
@@ -151,13 +153,14 @@ mod tests {
             "weft log ./m -n 3 --json",
             "weft diff . 1 @2026-11-22",
             "weft restore f --to tag --keep-new --dry-run",
+            "weft clone a b --at first-run --json",
             "weft tag add . x --at 3",
             "weft unmount ./m",
         ] {
             Cli::try_parse_from(line.split(' ')).unwrap_or_else(|error| panic!("{line}: {error}"));
         }
         for line in
-            ["weft", "weft mount", "weft mount a b c", "weft mount --page-size 64K a b", "weft diff . 1", "weft log . --to"]
+            ["weft", "weft clone a", "weft mount", "weft mount a b c", "weft mount --page-size 64K a b", "weft diff . 1", "weft log . --to"]
         {
             assert!(Cli::try_parse_from(line.split(' ')).is_err(), "{line}");
         }

@@ -83,7 +83,16 @@ impl Volume {
     /// # Errors
     /// [`CliError::NoSuchPath`] if it names nothing at that version.
     pub(super) async fn walk(&self, at: At, path: &[FileName]) -> Result<Attributes, CliError> {
-        self.find(at, path).await?.ok_or_else(|| CliError::NoSuchPath { path: show_path(path), at: show_at(at) })
+        self.walk_from(at, ROOT_INODE, path).await
+    }
+
+    /// What a path that starts in a directory names.
+    ///
+    /// # Errors
+    /// As for [`Volume::walk`].
+    pub(super) async fn walk_from(&self, at: At, start: InodeNumber, path: &[FileName]) -> Result<Attributes, CliError> {
+        let found = self.find_from(at, start, path).await?;
+        found.ok_or_else(|| CliError::NoSuchPath { path: show_path(path), at: show_at(at) })
     }
 
     /// What a path names, if anything.
@@ -91,7 +100,11 @@ impl Volume {
     /// # Errors
     /// [`CliError`].
     pub(super) async fn find(&self, at: At, path: &[FileName]) -> Result<Option<Attributes>, CliError> {
-        let mut here = self.attributes(at, ROOT_INODE).await?;
+        self.find_from(at, ROOT_INODE, path).await
+    }
+
+    async fn find_from(&self, at: At, start: InodeNumber, path: &[FileName]) -> Result<Option<Attributes>, CliError> {
+        let mut here = self.attributes(at, start).await?;
         for name in path {
             match self.entry(at, here.inode, name).await? {
                 Some(next) => here = next,

@@ -7,13 +7,15 @@
 //! more than the path. Names that a URL cannot carry are percent-encoded.
 
 use super::error::CliError;
+use super::version::VersionSpec;
+use crate::inode::Label;
 use std::ffi::OsStr;
 use std::fmt;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 use std::str::FromStr;
-use weft_common::name::{FileName, RESERVED_NAMES};
+use weft_common::name::FileName;
 use weft_common::rpc::DEFAULT_PORT;
 
 /// The extended attribute that tells a mount's URL.
@@ -149,7 +151,42 @@ pub(super) fn resolve(target: &OsStr) -> Result<Url, CliError> {
     }
 }
 
+/// A path into the past: `.versions/VERSION/PATH`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Past {
+    /// The version.
+    pub version: VersionSpec,
+    /// Components below it.
+    pub path: Vec<FileName>,
+}
+
+/// As [`resolve`], also for what lies in a directory's `.versions`. The URL's path is that of the directory then.
+///
+/// # Errors
+/// [`CliError`] says why it is neither.
+pub(super) fn resolve_anywhen(target: &OsStr) -> Result<(Url, Option<Past>), CliError> {
+    let mut url = match target.to_str() {
+        Some(text) if text.starts_with(SCHEME) => text.parse()?,
+        _ => locate(Path::new(target))?,
+    };
+    let Some(place) = url.path.iter().position(FileName::is_reserved) else { return Ok((url, None)) };
+    let in_history = || CliError::PathInHistory(PathBuf::from(target));
+    let mut below = url.path.split_off(place).into_iter();
+    let is_versions = below.next().is_some_and(|name| name.as_bytes() == b".versions");
+    let label = below.next().filter(|_| is_versions).and_then(|name| Label::parse(name.as_bytes())).ok_or_else(in_history)?;
+    let path: Vec<_> = below.collect();
+    if path.iter().any(FileName::is_reserved) {
+        return Err(in_history());
+    }
+    Ok((url, Some(Past { version: label.into(), path })))
+}
+
 fn resolve_path(path: &Path) -> Result<Url, CliError> {
+    let url = locate(path)?;
+    if url.path.iter().any(FileName::is_reserved) { Err(CliError::PathInHistory(path.to_owned())) } else { Ok(url) }
+}
+
+fn locate(path: &Path) -> Result<Url, CliError> {
     let (existing, missing) = split_existing(path)?;
     let root = mount_root(&existing).map_err(CliError::io(path.display().to_string()))?;
     let mut url: Url = match mount_url(&root) {
@@ -159,9 +196,6 @@ fn resolve_path(path: &Path) -> Result<Url, CliError> {
     let below = existing.strip_prefix(&root).unwrap_or(Path::new("")).join(missing);
     for component in below.components() {
         let Component::Normal(name) = component else { return Err(CliError::NotInMount(path.to_owned())) };
-        if RESERVED_NAMES.contains(&name.as_bytes()) {
-            return Err(CliError::PathInHistory(path.to_owned()));
-        }
         url.path.push(FileName::new(name.as_bytes()).map_err(|_| UrlError::Name(name.to_string_lossy().into_owned()))?);
     }
     Ok(url)
@@ -252,6 +286,22 @@ mod tests {
         ] {
             let message = text.parse::<Url>().unwrap_err().to_string();
             assert!(message.contains(problem), "{text}: {message}");
+        }
+    }
+
+    #[test]
+    fn the_past_of_a_directory_is_found_in_a_url() {
+        let of = |text: &str| resolve_anywhen(OsStr::new(text)).map(|(url, past)| (url.path.len(), past));
+        let past = |version, path: &[&str]| Some(Past { version, path: path.iter().map(|text| name(text)).collect() });
+        assert_eq!(of("weft://a/v/d/f").unwrap(), (2, None));
+        let number = VersionSpec::Number(weft_common::id::VolumeVersion(7));
+        assert_eq!(of("weft://a/v/d/.versions/7/e/f").unwrap(), (1, past(number.clone(), &["e", "f"])));
+        assert_eq!(of("weft://a/v/.versions/7").unwrap(), (0, past(number, &[])));
+        // As the mount reads it: without a zone it is UTC.
+        let time = VersionSpec::Time(weft_common::time::Timestamp(60_000_000_000));
+        assert_eq!(of("weft://a/v/.versions/@1970-01-01T00:01/f").unwrap(), (0, past(time, &["f"])));
+        for text in ["weft://a/v/.versions", "weft://a/v/.history/f/7", "weft://a/v/.versions/7/.versions/8", "weft://a/v/.versions/07"] {
+            assert!(matches!(of(text), Err(CliError::PathInHistory(_))), "{text}");
         }
     }
 

@@ -3,6 +3,7 @@
 use super::error::CliError;
 use super::human;
 use super::names::Volume;
+use crate::inode::Label;
 use std::fmt;
 use std::str::FromStr;
 use weft_common::id::VolumeVersion;
@@ -49,6 +50,16 @@ pub(super) fn check_tag(name: &str) -> Result<(), String> {
         return Ok(());
     }
     Err(format!("'{name}' is no tag: a tag is 1 to 64 of a-z A-Z 0-9 . _ -, does not start with . or -, and is not only digits"))
+}
+
+impl From<Label> for VersionSpec {
+    fn from(label: Label) -> Self {
+        match label {
+            Label::Number(version) => Self::Number(version),
+            Label::Time(time) => Self::Time(time),
+            Label::Tag(name) => Self::Tag(name),
+        }
+    }
 }
 
 impl fmt::Display for VersionSpec {

@@ -4,6 +4,7 @@
 //! kernel's business (`default_permissions`).
 
 mod attributes;
+mod copy;
 mod data;
 mod descriptors;
 mod directory;

@@ -52,7 +52,8 @@ impl Filesystem {
                 self.holds.use_version(old.at);
                 let tree = old.attributes.tree.ok_or_else(not_a_file)?;
                 let handle = self.handles.next();
-                self.handles.insert(handle, Open::Old(Arc::new(OldHandle { tree, sequence: Mutex::new(Sequence::default()) })));
+                let (inode, at, sequence) = (old.attributes.inode, old.at, Mutex::new(Sequence::default()));
+                self.handles.insert(handle, Open::Old(Arc::new(OldHandle { inode, at, tree, sequence })));
                 Ok(Opened { handle, direct: false, keep_cache: true, no_flush: true })
             }
             _ => Err(not_a_file()),

@@ -426,19 +426,21 @@ impl fuser::Filesystem for Adapter {
 
     fn copy_file_range(
         &self,
-        _: &Request,
+        request: &Request,
         _: INodeNo,
-        _: FileHandle,
-        _: u64,
+        from: FileHandle,
+        from_offset: u64,
         _: INodeNo,
-        _: FileHandle,
-        _: u64,
-        _: u64,
+        to: FileHandle,
+        to_offset: u64,
+        length: u64,
         _: CopyFileRangeFlags,
         reply: ReplyWrite,
     ) {
-        // The kernel copies by reading and writing then, and does not ask again.
-        reply.error(Errno::ENOSYS);
+        let (filesystem, caller) = (Arc::clone(&self.filesystem), caller(request));
+        let (from, to) = ((handle_id(from), from_offset), (handle_id(to), to_offset));
+        let work = async move { filesystem.copy_range(caller, from, to, length).await };
+        self.spawn(request, "copy_file_range", reply, work, |reply, copied| reply.written(copied));
     }
 }
 

@@ -9,6 +9,7 @@ pub(crate) use file::{File, FileRef, FileTable, Freshness, State};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use weft_common::id::{InodeNumber, VolumeVersion};
 use weft_common::weave::Tree;
 use weft_common::wire::Author;
 
@@ -58,6 +59,10 @@ pub(crate) struct Handle {
 /// A file of an old version, opened once.
 #[derive(Debug)]
 pub(crate) struct OldHandle {
+    /// The file.
+    pub(crate) inode: InodeNumber,
+    /// A version at which it was so.
+    pub(crate) at: VolumeVersion,
     /// Its content.
     pub(crate) tree: Tree,
     /// How it has been read so far.

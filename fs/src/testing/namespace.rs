@@ -88,6 +88,10 @@ impl Names {
         self.head().get(&inode).map(|inode| &inode.attributes)
     }
 
+    pub(super) fn inode_at(&self, at: At, inode: InodeNumber) -> Result<&Attributes, ClientError> {
+        self.at(at)?.get(&inode).map_or_else(|| refuse(ErrorKind::NotFound), |inode| Ok(&inode.attributes))
+    }
+
     /// The next version, made by `change` of a copy.
     fn advance(
         &mut self,
@@ -305,6 +309,9 @@ impl Namespace for FakeVolume {
 
     async fn change(&self, author: &Author, change: Change) -> Result<ChangeReply, ClientError> {
         tokio::task::yield_now().await;
+        if let Change::ShareContent { .. } = change {
+            return self.share(author, &change);
+        }
         let mut names = lock(&self.names);
         let (version, inode) = names.change(author, change)?;
         Ok(ChangeReply { version, attributes: inode.and_then(|inode| names.inode(inode).cloned()) })

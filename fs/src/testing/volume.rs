@@ -11,7 +11,7 @@ use weft_common::client::{BlobStore, ClientError, PublishRequest, Published};
 use weft_common::id::{BlobId, BlobVersion, GroupId, InodeNumber, PageObjectId, SessionId, VolumeId};
 use weft_common::limits::PAGE_SIZE_MIN;
 use weft_common::weave::{ByteRange, Geometry, Operation, PageObject, Tree, Update};
-use weft_common::wire::{ChangeKind, ErrorKind, ServiceError};
+use weft_common::wire::{Author, Change, ChangeKind, ChangeReply, ErrorKind, ServiceError};
 
 use super::namespace::Names;
 use crate::lock;
@@ -74,6 +74,25 @@ impl FakeVolume {
     /// Makes publications fail, or succeed again.
     pub(crate) fn fail_publications(&self, kind: Option<ErrorKind>) {
         *lock(&self.publish_failure) = kind;
+    }
+
+    /// [`Change::ShareContent`].
+    pub(super) fn share(&self, author: &Author, change: &Change) -> Result<ChangeReply, ClientError> {
+        let Change::ShareContent { source, at, content, inode, replaces, modified } = change else { panic!("{change:?}") };
+        planted(&self.publish_failure)?;
+        let mut names = lock(&self.names);
+        let pair = |tree: Tree| (tree.blob, tree.version);
+        let tree = names.inode_at(*at, *source)?.tree.filter(|tree| pair(*tree) == *content);
+        let replaced = names.inode(*inode).and_then(|inode| inode.tree).filter(|tree| pair(*tree) == *replaces);
+        let (Some(tree), Some(_)) = (tree, replaced) else {
+            return Err(ServiceError::new(ErrorKind::Conflict, "something else is there").into());
+        };
+        let number = 1_000_000 + self.objects_made.fetch_add(1, Ordering::Relaxed);
+        let clone = Tree { blob: BlobId { number, ..tree.blob }, version: BlobVersion(0), ..tree };
+        let bytes = self.content(&tree);
+        lock(&self.contents).insert(pair(clone), bytes);
+        let version = names.publish(*inode, clone, *modified, author, ChangeKind::Write);
+        Ok(ChangeReply { version, attributes: names.inode(*inode).cloned() })
     }
 
     fn content(&self, tree: &Tree) -> Bytes {

@@ -6,8 +6,9 @@
 
 use std::sync::Arc;
 use weft_common::client::{ClientError, PublishRequest, Published};
-use weft_common::id::InodeNumber;
+use weft_common::id::{BlobId, BlobVersion, InodeNumber};
 use weft_common::time::Timestamp;
+use weft_common::wire::{Attributes, ChangeReply, ErrorKind};
 
 use super::buffer::Budget;
 use super::pending::Pending;
@@ -56,16 +57,75 @@ impl Publisher {
     /// As for [`Publisher::publish`].
     pub(crate) async fn publish_in_turn(&self, file: &File, wanted: impl Fn(&Pending) -> bool + Send) -> Result<(), Failure> {
         let Some(layer) = self.take(file, wanted) else { return Ok(()) };
-        match self.deliver(file.inode, &layer).await {
+        self.finish(file, &layer).await
+    }
+
+    /// Publishes what is on its way.
+    async fn finish(&self, file: &File, layer: &Arc<Pending>) -> Result<(), Failure> {
+        match self.deliver(file.inode, layer).await {
             Ok(published) => {
-                self.settle(file, &layer, &published);
+                self.settle(file, layer, &published);
                 Ok(())
             }
             Err(error) => {
-                self.lose(file, &layer, &error);
+                self.lose(file, layer, &error);
                 Err(error.into())
             }
         }
+    }
+
+    /// Gives an empty file other content by `share`, which is told what it has by now. Whether it has it: not if the file is not
+    /// empty, or the version manager refused. An update that only empties the file is part of it, so nobody sees the empty file.
+    ///
+    /// # Errors
+    /// The version manager could not answer; whether the file has the content is not known then.
+    pub(crate) async fn replace_empty(
+        &self,
+        file: &File,
+        share: impl AsyncFnOnce((BlobId, BlobVersion)) -> Result<ChangeReply, Failure>,
+    ) -> Result<bool, Failure> {
+        let _turn = file.publishing.lock().await;
+        let Some((replaces, cut)) = take_cut(file) else { return Ok(false) };
+        match share(replaces).await {
+            Ok(ChangeReply { attributes: Some(attributes), .. }) => {
+                self.show(file, attributes);
+                Ok(true)
+            }
+            Ok(_) => Err(Failure::Refused(ErrorKind::Internal, "the version manager told nothing of the file")),
+            Err(failure) => {
+                self.put_back(file, cut).await?;
+                if is_refusal(&failure) { Ok(false) } else { Err(failure) }
+            }
+        }
+    }
+
+    /// The file has content that no update of this mount brought.
+    fn show(&self, file: &File, attributes: Attributes) {
+        let mut state = file.state();
+        state.in_flight = None;
+        // A file without a name takes no version, so its version says nothing.
+        if attributes.version >= state.newest.version {
+            state.newest = attributes;
+        }
+        let newest = state.newest.clone();
+        for view in &mut state.views {
+            view.attributes = newest.clone();
+            self.kernel.drop_pages(view.node);
+        }
+    }
+
+    /// The update in the making is one again, or is published if another one began meanwhile.
+    async fn put_back(&self, file: &File, cut: Option<Arc<Pending>>) -> Result<(), Failure> {
+        let Some(layer) = cut else { return Ok(()) };
+        {
+            let mut state = file.state();
+            if state.pending.is_empty() {
+                state.in_flight = None;
+                state.pending = Pending::clone(&layer);
+                return Ok(());
+            }
+        }
+        self.finish(file, &layer).await
     }
 
     /// Puts the update in the making on its way.
@@ -128,4 +188,25 @@ impl Publisher {
             self.kernel.drop_pages(view.node);
         }
     }
+}
+
+/// What an empty file has published, and the update in the making on its way if that is what empties it. `None` for other files.
+fn take_cut(file: &File) -> Option<((BlobId, BlobVersion), Option<Arc<Pending>>)> {
+    let mut state = file.state();
+    let tree = state.newest.tree?;
+    let replaces = (tree.blob, tree.version);
+    if state.pending.is_empty() {
+        return (tree.size == 0).then_some((replaces, None));
+    }
+    if !state.pending.is_bare_cut() {
+        return None;
+    }
+    let layer = Arc::new(std::mem::take(&mut state.pending));
+    state.in_flight = Some(Arc::clone(&layer));
+    Some((replaces, Some(layer)))
+}
+
+/// Whether the version manager said no, so that nothing has happened.
+fn is_refusal(failure: &Failure) -> bool {
+    matches!(failure, Failure::Client(ClientError::Service(error)) if !error.retry)
 }

@@ -1,5 +1,6 @@
 //! Operations against a volume in memory. Two mounts of one volume are two machines.
 
+mod copies;
 mod failures;
 mod history;
 mod names;
