@@ -93,7 +93,9 @@ fn every_way_of_cp_copies_what_it_reads() {
         assert!(fs::read(at.join(from)).expect("read") == fs::read(at.join(to)).expect("read"), "cp {options:?} {from} {to}");
     };
     for from in ["frame", "sparse", "empty"] {
-        for (number, options) in [&[][..], &["-a"], &["--reflink=auto"], &["--sparse=always"], &["--reflink=never"]].iter().enumerate() {
+        for (number, options) in
+            [&[][..], &["-a"], &["--reflink=auto"], &["--sparse=always"], &["--reflink=never"]].iter().enumerate()
+        {
             let to = format!("{from}{number}");
             cp(options, from, &to);
             cp(options, from, &to);
@@ -161,7 +163,12 @@ fn clones_outlive_everything_that_happens_to_their_origin() {
     }
     // A clone is written, and its own clone does not notice; nor does what it was cloned from.
     fs::write(at.join("first/frame.5"), "another").expect("written");
-    OpenOptions::new().write(true).open(at.join("first/frame.4")).expect("open").write_all_at(b"y", PAGE as u64).expect("written");
+    OpenOptions::new()
+        .write(true)
+        .open(at.join("first/frame.4"))
+        .expect("open")
+        .write_all_at(b"y", PAGE as u64)
+        .expect("written");
     same(&at.join("third"), &keep);
     mount.unmount();
     cluster.restart();

@@ -295,7 +295,8 @@ fn clone_shares_a_file_or_a_tree_under_a_name_of_its_own() {
         (".history/one", "x", &[], "path into the past"),
         ("e", ".versions/1/x", &[], "path into the past"),
     ] {
-        let arguments = [&[&new(target)[..]], arguments].concat();
+        let target_path = new(target);
+        let arguments = [&[&target_path[..]], arguments].concat();
         let said = volume.refused(&["clone"], source, &arguments);
         assert!(said.contains(problem), "{source} to {target}: {said}");
     }

@@ -62,11 +62,7 @@ pub(super) async fn run(client: &Client, args: &CloneArgs) -> Result<(), CliErro
 }
 
 /// The version that the source is of; none for the newest.
-async fn version_of(
-    volume: &Volume,
-    past: Option<&Past>,
-    at: Option<&VersionSpec>,
-) -> Result<Option<VolumeVersion>, CliError> {
+async fn version_of(volume: &Volume, past: Option<&Past>, at: Option<&VersionSpec>) -> Result<Option<VolumeVersion>, CliError> {
     match (past, at) {
         (Some(_), Some(_)) => Err(CliError::Usage("the path names a version already: leave out --at".into())),
         (Some(past), None) => past.version.resolve(volume).await.map(Some),

@@ -159,9 +159,15 @@ mod tests {
         ] {
             Cli::try_parse_from(line.split(' ')).unwrap_or_else(|error| panic!("{line}: {error}"));
         }
-        for line in
-            ["weft", "weft clone a", "weft mount", "weft mount a b c", "weft mount --page-size 64K a b", "weft diff . 1", "weft log . --to"]
-        {
+        for line in [
+            "weft",
+            "weft clone a",
+            "weft mount",
+            "weft mount a b c",
+            "weft mount --page-size 64K a b",
+            "weft diff . 1",
+            "weft log . --to",
+        ] {
             assert!(Cli::try_parse_from(line.split(' ')).is_err(), "{line}");
         }
     }

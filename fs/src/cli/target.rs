@@ -300,7 +300,9 @@ mod tests {
         // As the mount reads it: without a zone it is UTC.
         let time = VersionSpec::Time(weft_common::time::Timestamp(60_000_000_000));
         assert_eq!(of("weft://a/v/.versions/@1970-01-01T00:01/f").unwrap(), (0, past(time, &["f"])));
-        for text in ["weft://a/v/.versions", "weft://a/v/.history/f/7", "weft://a/v/.versions/7/.versions/8", "weft://a/v/.versions/07"] {
+        for text in
+            ["weft://a/v/.versions", "weft://a/v/.history/f/7", "weft://a/v/.versions/7/.versions/8", "weft://a/v/.versions/07"]
+        {
             assert!(matches!(of(text), Err(CliError::PathInHistory(_))), "{text}");
         }
     }

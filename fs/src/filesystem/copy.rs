@@ -17,7 +17,7 @@ const COPY_BYTES_MAX: u64 = 16 << 20;
 /// Bytes that are read and written at a time.
 const STEP_BYTES: u32 = 1 << 20;
 /// What one answer can say, in whole pages of the kernel.
-const ANSWER_BYTES_MAX: u32 = u32::MAX & !0xfff;
+const ANSWER_BYTES_MAX: u32 = !0xfff;
 
 /// A handle and an offset.
 pub(crate) type CopyPlace = (HandleId, u64);
@@ -31,13 +31,7 @@ struct Published {
 
 impl Filesystem {
     /// Copies at most `length` bytes. Answers how many; 0 only at the end of the source.
-    pub(crate) async fn copy_range(
-        &self,
-        caller: Caller,
-        from: CopyPlace,
-        to: CopyPlace,
-        length: u64,
-    ) -> Result<u32, Failure> {
+    pub(crate) async fn copy_range(&self, caller: Caller, from: CopyPlace, to: CopyPlace, length: u64) -> Result<u32, Failure> {
         let source = self.handles.get(from.0).ok_or(Failure::Unknown)?;
         let target = self.handles.live(to.0).filter(|target| target.mode.write).ok_or(Failure::Unknown)?;
         if let Some(errno) = target.file.state().lost.get(&target.id) {
@@ -64,8 +58,7 @@ impl Filesystem {
         let content = (source.tree.blob, source.tree.version);
         let inode = target.file.inode;
         let share = async |replaces| {
-            let change =
-                Change::ShareContent { source: source.inode, at: source.at, content, inode, replaces, modified: now() };
+            let change = Change::ShareContent { source: source.inode, at: source.at, content, inode, replaces, modified: now() };
             self.change(caller, change).await
         };
         let shared = self.publisher.replace_empty(&target.file, share).await;

@@ -21,6 +21,9 @@ use crate::mount::VolumeClient;
 /// Smallest part of a file that is uploaded as one object before the update is complete.
 const UNIT_BYTES_MIN: u64 = 64 * 1024;
 
+/// A published content.
+type Content = (BlobId, BlobVersion);
+
 /// Publishes.
 #[derive(Clone, Debug)]
 pub(crate) struct Publisher {
@@ -82,7 +85,7 @@ impl Publisher {
     pub(crate) async fn replace_empty(
         &self,
         file: &File,
-        share: impl AsyncFnOnce((BlobId, BlobVersion)) -> Result<ChangeReply, Failure>,
+        share: impl AsyncFnOnce(Content) -> Result<ChangeReply, Failure>,
     ) -> Result<bool, Failure> {
         let _turn = file.publishing.lock().await;
         let Some((replaces, cut)) = take_cut(file) else { return Ok(false) };
@@ -191,7 +194,7 @@ impl Publisher {
 }
 
 /// What an empty file has published, and the update in the making on its way if that is what empties it. `None` for other files.
-fn take_cut(file: &File) -> Option<((BlobId, BlobVersion), Option<Arc<Pending>>)> {
+fn take_cut(file: &File) -> Option<(Content, Option<Arc<Pending>>)> {
     let mut state = file.state();
     let tree = state.newest.tree?;
     let replaces = (tree.blob, tree.version);

@@ -38,7 +38,8 @@ async fn fill(client: &Arc<Client>, count: u64) -> InodeNumber {
     let directory = client.make(ROOT_INODE, "shots".into(), NewInode::Directory).await;
     let mut workers = tokio::task::JoinSet::new();
     for worker in 0..64 {
-        let client = Arc::clone(client);
+        // Each with a session of its own: none has more answers to remember than a session may.
+        let client = Client::of(&client.manager, client.volume).await;
         workers.spawn(async move {
             for index in (worker..count).step_by(64) {
                 let inode = client.make(directory, format!("frame.{index:06}.exr"), NewInode::File).await;
