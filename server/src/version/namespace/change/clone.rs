@@ -117,7 +117,7 @@ fn weight(record: &InodeRecord) -> usize {
 }
 
 fn check_size(view: &View<'_>, top: InodeNumber, inodes: usize, bytes: usize) -> Result<(), NamespaceError> {
-    if inodes < CLONE_INODES_MAX && bytes <= CLONE_BYTES_MAX {
+    if inodes <= CLONE_INODES_MAX && bytes <= CLONE_BYTES_MAX {
         return Ok(());
     }
     let message = format!(
