@@ -207,6 +207,30 @@ pub const NODE_BATCHES_AT_ONCE_MAX: usize = 16;
 pub const NODE_BATCH_BYTES_MAX: usize = 4 * MIB as usize;
 /// Bytes of one read of the client library; callers with longer ranges read them in parts.
 pub const READ_BYTES_MAX: u64 = 1024 * MIB;
+/// Nodes that a check asks one provider for at once: even the largest fit one answer.
+pub const NODES_PER_CHECK: usize = 32;
+/// Page objects that a check reads at once, from all their providers one after the other.
+pub const OBJECTS_PER_CHECK: usize = 4;
+/// Attempts at a provider that does not answer, before a check calls its copies unreachable.
+pub const CHECK_ATTEMPTS: u32 = 4;
+/// Faults that a check lists one by one; further ones are counted.
+pub const FAULTS_LISTED_MAX: usize = 10_000;
+/// Ids in one answer about what a provider holds.
+pub const IDS_PER_LISTING: u32 = 16_384;
+/// Where a listing goes on takes at most this many bytes: the key of a name, which is the longest.
+pub const CURSOR_BYTES_MAX: usize = 512;
+/// Blobs and versions in one answer: they fit a message together with what is in flight (see [`TICKET_BYTES_MAX`]).
+pub const BLOBS_PER_AUDIT: u32 = 256;
+/// Contents of files in one answer.
+pub const ROWS_PER_AUDIT: u32 = 1024;
+/// States of files that `weft fsck` names one by one.
+pub const AFFECTED_LISTED_MAX: usize = 10_000;
+/// Orphans that `weft fsck` names one by one.
+pub const ORPHANS_LISTED_MAX: usize = 100;
+/// How often the servers look for orphans unasked: there are only as many as clients died with unpublished pages.
+pub const SWEEP_ROUND: Duration = Duration::from_secs(24 * 3600);
+/// A sweep pauses for this long after each volume and each batch of deletes.
+pub const SWEEP_PAUSE: Duration = Duration::from_millis(50);
 /// Prefetches of one client under way at once; further hints are dropped.
 pub const PREFETCHES_MAX: usize = 32;
 /// Separate parts of one page object in a client's cache; with more the smallest goes.
@@ -245,6 +269,7 @@ const _: () = {
     assert!(NODE_BATCH_BYTES_MAX >= NODE_BYTES_MAX && NODE_BATCH_BYTES_MAX <= BODY_BYTES_MAX as usize);
     assert!(KEEP_ALIVE.as_millis() * 3 < IDLE_TIMEOUT.as_millis());
     assert!(CONNECT_TIMEOUT.as_millis() < RPC_DEADLINE.as_millis());
+    assert!(NODES_PER_CHECK * NODE_BYTES_MAX <= BODY_BYTES_MAX as usize);
     assert!(STREAM_WINDOW <= CONNECTION_WINDOW);
     assert!(BODY_BYTES_MAX <= BODIES_BYTES_MAX);
 };

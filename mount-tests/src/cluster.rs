@@ -226,6 +226,19 @@ impl Cluster {
         self.wait_until_complete();
     }
 
+    /// Starts again what was killed.
+    ///
+    /// # Panics
+    /// When a server does not come back.
+    pub fn restart_killed(&mut self) {
+        for server in &mut self.servers {
+            if server.process.as_mut().is_none_or(|process| process.ended().is_some()) {
+                server.start();
+            }
+        }
+        self.wait_until_complete();
+    }
+
     /// The process of the server with that name: `manager`, `metadata1`, `data2`…
     ///
     /// # Panics

@@ -7,6 +7,7 @@
 pub mod binaries;
 pub mod cluster;
 pub mod crash;
+pub mod damage;
 pub mod explore;
 pub mod fingerprint;
 pub mod mount;

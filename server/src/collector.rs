@@ -10,12 +10,14 @@ use tokio::time::Instant;
 use weft_common::client::{ClientError, Cluster, Collected};
 use weft_common::clock::Clock;
 use weft_common::id::VolumeId;
-use weft_common::limits::{COLLECTOR_ROUND, RETENTION_ROUND};
+use weft_common::limits::{COLLECTOR_ROUND, RETENTION_ROUND, SWEEP_ROUND};
 use weft_common::time::Timestamp;
+use weft_common::wire::Swept;
 
 /// Collects until it is dropped or aborted. Failures are logged and tried again in the next round.
 pub async fn collect(cluster: Arc<Cluster>, clock: Arc<dyn Clock>) {
     let mut applied: Option<Instant> = None;
+    let mut swept = Instant::now();
     loop {
         tokio::time::sleep(COLLECTOR_ROUND).await;
         let volumes = match cluster.volumes_to_collect().await {
@@ -42,6 +44,7 @@ pub async fn collect(cluster: Arc<Cluster>, clock: Arc<dyn Clock>) {
         if is_due {
             applied = Some(Instant::now());
         }
+        sweep_if_due(&cluster, &mut swept).await;
     }
 }
 
@@ -58,6 +61,30 @@ async fn apply_policy(cluster: &Cluster, volume: VolumeId, now: Timestamp) -> Re
         tracing::info!(%volume, versions, "versions thinned by the retention policy");
     }
     Ok(())
+}
+
+/// Deletes orphans if somebody asked for it, and otherwise rarely: it goes through everything there is.
+async fn sweep_if_due(cluster: &Cluster, swept: &mut Instant) {
+    let state = match cluster.sweep_state().await {
+        Ok(state) if state.asked > state.done || swept.elapsed() >= SWEEP_ROUND => state,
+        Ok(_) => return,
+        Err(error) => {
+            tracing::debug!(%error, "cannot ask for sweeps; trying again");
+            return;
+        }
+    };
+    let done = cluster.sweep().await.unwrap_or_else(|error| {
+        tracing::warn!(%error, "the sweep for orphans breaks off; it deleted nothing");
+        Swept { problem: Some(error.to_string()), ..Swept::default() }
+    });
+    *swept = Instant::now();
+    let Swept { objects, nodes, bytes, .. } = done;
+    if objects + nodes > 0 {
+        tracing::info!(objects, nodes, bytes, "orphans deleted");
+    }
+    if let Err(error) = cluster.report_sweep(state.asked, done).await {
+        tracing::debug!(%error, "the end of a sweep was not reported; who asked for it waits for the next");
+    }
 }
 
 async fn collect_volume(cluster: &Cluster, volume: VolumeId) -> Result<Collected, ClientError> {

@@ -3,8 +3,10 @@
 
 mod diff;
 mod extent;
+mod inventory;
 mod read;
 
 pub use diff::ChangedRanges;
 pub use extent::NextData;
+pub use inventory::{Inventory, Placed};
 pub use read::{Piece, ReadPlan, Source};

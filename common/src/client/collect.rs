@@ -109,7 +109,7 @@ impl Cluster {
         }
     }
 
-    /// Every volume, also those that were removed and are not collected yet. For servers.
+    /// Every volume, also those that were removed and are not collected yet.
     ///
     /// # Errors
     /// [`ClientError`].
@@ -156,7 +156,7 @@ impl Cluster {
         Ok(collected)
     }
 
-    async fn history(&self, request: HistoryRequest) -> Result<HistoryReply, ClientError> {
+    pub(super) async fn history(&self, request: HistoryRequest) -> Result<HistoryReply, ClientError> {
         match self.link.manager(self.context(), Request::History(request)).await? {
             Reply::History(reply) => Ok(reply),
             other => Err(self.link.unexpected("an answer about history", &other)),
@@ -164,7 +164,7 @@ impl Cluster {
     }
 
     /// Each of `ids`, and the node if any provider has it.
-    async fn nodes_if_there(&self, ids: &[NodeId]) -> Result<Vec<(NodeId, Option<Arc<Node>>)>, ClientError> {
+    pub(super) async fn nodes_if_there(&self, ids: &[NodeId]) -> Result<Vec<(NodeId, Option<Arc<Node>>)>, ClientError> {
         let context = self.context();
         let reads: Vec<_> = ids.iter().map(|id| self.node_if_there(context, *id)).collect();
         stream::iter(reads).buffer_unordered(NODE_BATCHES_AT_ONCE_MAX).try_collect().await
@@ -214,7 +214,7 @@ impl Cluster {
         stream::iter(deletes).buffer_unordered(NODE_BATCHES_AT_ONCE_MAX).try_collect().await
     }
 
-    async fn delete_from(&self, context: Context, id: ProviderId, request: Request) -> Result<(), ClientError> {
+    pub(super) async fn delete_from(&self, context: Context, id: ProviderId, request: Request) -> Result<(), ClientError> {
         let mut retry = Retry::new(context);
         loop {
             let map = self.map();

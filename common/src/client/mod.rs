@@ -13,11 +13,13 @@
 //! | `publish`, `walk` | ticket, weave, put nodes, commit; finishing a dead writer's version |
 //! | `compaction` | pages of many fragments become few again, behind the writer's back |
 //! | `read`, `cache`, `flights` | plan, fetch once, assemble |
+//! | `collect`, `check` | deleting what nothing needs; reading every copy and comparing it with its checksums |
 //! | `sync`, `watch`, `files` | fsync, notices of change, whole files by path |
 
 mod admin;
 mod api;
 mod cache;
+mod check;
 mod cluster;
 mod collect;
 mod compaction;
@@ -45,6 +47,7 @@ mod walk;
 mod watch;
 
 pub use api::*;
+pub use check::*;
 pub use cluster::Cluster;
 pub use collect::Collected;
 pub use holds::{Held, Hold, HoldSource};

@@ -146,7 +146,7 @@ impl ObjectReader {
         let Reply::Data(DataReply::Part { .. }) = answer.reply else {
             return Err(Complaint::Damaged(malformed(&address, "part of a page object", &answer.reply).to_string()));
         };
-        verify(object, range, answer).map_err(|error| Complaint::Damaged(error.to_string()))
+        verify_part(object, range, answer).map_err(|error| Complaint::Damaged(error.to_string()))
     }
 
     fn judge(&self, provider: &ProviderInfo, error: RpcError) -> Complaint {
@@ -171,7 +171,7 @@ enum Complaint {
 }
 
 /// The body of `answer`, if it is `range` of `object` bit for bit.
-fn verify(object: &PageObject, range: &Range<u32>, answer: Answer) -> Result<Bytes, ChecksumError> {
+pub(super) fn verify_part(object: &PageObject, range: &Range<u32>, answer: Answer) -> Result<Bytes, ChecksumError> {
     let Reply::Data(DataReply::Part { object_bytes, start, checksums }) = answer.reply else {
         return Err(ChecksumError::Table);
     };

@@ -4,6 +4,7 @@ use crate::id::{BlobId, BlobVersion, InodeNumber, VolumeId, VolumeVersion};
 use crate::retention::Retention;
 use crate::time::Timestamp;
 use crate::weave::Tree;
+use crate::wire::{BlobState, ContentRow, Cursor, OpenSessions, SweepState, Swept};
 use serde::{Deserialize, Serialize};
 
 /// Volume versions `first..=last`.
@@ -79,8 +80,39 @@ pub enum HistoryRequest {
     },
     /// What there is to collect. Answer: `Garbage`.
     Garbage(VolumeId),
-    /// Server only: every volume, also those that were removed and are not collected yet. Answer: `Volumes`.
+    /// Every volume, also those that were removed and are not collected yet. Answer: `Volumes`.
     Volumes,
+    /// Which sessions are open. Answer: `Sessions`.
+    Sessions,
+    /// The versions of blobs, in order of numbers and versions. Answer: `Blobs`.
+    Blobs {
+        /// The volume; it may have been removed.
+        volume: VolumeId,
+        /// Behind this version of the blob with this number; all versions of a blob lie before `u64::MAX`.
+        after: (u64, BlobVersion),
+        /// At most so many blobs and versions, and at most [`crate::limits::BLOBS_PER_AUDIT`].
+        limit: u32,
+    },
+    /// The contents that files have and had: first those of now. Answer: `Contents`.
+    Contents {
+        /// The volume.
+        volume: VolumeId,
+        /// Where to go on; empty for the beginning.
+        after: Cursor,
+        /// At most so many, and at most [`crate::limits::ROWS_PER_AUDIT`].
+        limit: u32,
+    },
+    /// Have the servers look for orphans and delete them. Answer: `Sweep`.
+    Sweep,
+    /// How far the sweeps are. Answer: `Sweep`.
+    SweepState,
+    /// Server only: a sweep is over. Answer: `Sweep`.
+    Swept {
+        /// How many had been asked for when it began.
+        number: u64,
+        /// What it did.
+        swept: Swept,
+    },
 }
 
 /// A version of a blob whose nodes and objects can go; see [`crate::weave::Collection`].
@@ -137,4 +169,22 @@ pub enum HistoryReply {
     Garbage(GarbageStatistics),
     /// To `Volumes`.
     Volumes(Vec<VolumeId>),
+    /// To `Sessions`.
+    Sessions(OpenSessions),
+    /// To `Blobs`.
+    Blobs {
+        /// They.
+        blobs: Vec<BlobState>,
+        /// Whether there are more behind them.
+        more: bool,
+    },
+    /// To `Contents`.
+    Contents {
+        /// They.
+        rows: Vec<ContentRow>,
+        /// Where to go on; `None` at the end. There may be more even if there are fewer than asked for.
+        next: Option<Cursor>,
+    },
+    /// To `Sweep`, `SweepState` and `Swept`.
+    Sweep(SweepState),
 }

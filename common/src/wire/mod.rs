@@ -4,6 +4,7 @@
 //! in the connection's ALPN ([`PROTOCOL`]): peers that differ do not talk at all, so no field is ever optional "for old peers".
 //! The bytes of every message are held by golden tests; `PROTOCOL.md` is the document.
 
+mod audit;
 mod blob;
 mod codec;
 mod error;
@@ -14,6 +15,7 @@ mod session;
 mod store;
 mod volume;
 
+pub use audit::*;
 pub use blob::*;
 pub use codec::{CodecError, decode, encode};
 pub use error::{ErrorKind, ServiceError};

@@ -3,6 +3,7 @@
 
 use crate::checksum::Digest;
 use crate::id::{Incarnation, NodeId, PageObjectId};
+use crate::wire::{Cursor, Space};
 use serde::{Deserialize, Serialize};
 
 /// Asked of a metadata provider.
@@ -29,6 +30,15 @@ pub enum MetadataRequest {
         /// The one that answered the puts.
         incarnation: Incarnation,
     },
+    /// What it holds, in an order of its own; what is put or deleted meanwhile may be in the list or not. Answer: `List`.
+    List {
+        /// Where to go on; empty for the beginning.
+        after: Cursor,
+        /// At most so many, and at most [`crate::limits::IDS_PER_LISTING`].
+        limit: u32,
+    },
+    /// What it holds, in numbers. Answer: `Space`.
+    Space,
 }
 
 /// A metadata provider's answers.
@@ -46,6 +56,15 @@ pub enum MetadataReply {
         /// The length of each, in the order asked for; `None` for one that is not there.
         lengths: Vec<Option<u32>>,
     },
+    /// To `List`.
+    List {
+        /// Nodes, and the bytes that each takes in the store.
+        nodes: Vec<(NodeId, u32)>,
+        /// Where to go on; `None` at the end.
+        next: Option<Cursor>,
+    },
+    /// To `Space`.
+    Space(Space),
 }
 
 /// Asked of a data provider.
@@ -79,6 +98,15 @@ pub enum DataRequest {
         /// The one that answered the puts.
         incarnation: Incarnation,
     },
+    /// What it holds, in an order of its own; what is put or deleted meanwhile may be in the list or not. Answer: `List`.
+    List {
+        /// Where to go on; empty for the beginning.
+        after: Cursor,
+        /// At most so many, and at most [`crate::limits::IDS_PER_LISTING`].
+        limit: u32,
+    },
+    /// What it holds, in numbers. Answer: `Space`.
+    Space,
 }
 
 /// A data provider's answers.
@@ -100,4 +128,13 @@ pub enum DataReply {
         /// The whole chunk table.
         checksums: Vec<u64>,
     },
+    /// To `List`.
+    List {
+        /// Page objects, and the bytes that each takes in the store.
+        objects: Vec<(PageObjectId, u32)>,
+        /// Where to go on; `None` at the end.
+        next: Option<Cursor>,
+    },
+    /// To `Space`.
+    Space(Space),
 }

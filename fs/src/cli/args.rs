@@ -60,6 +60,10 @@ pub(super) enum Command {
     Send(SendArgs),
     /// Make what was sent, in another volume or cluster
     Receive(ReceiveArgs),
+    /// Read every copy of every page of files, and compare it with its checksums
+    Verify(VerifyArgs),
+    /// Check a volume or a whole cluster: every copy of every kept version, and what is stored beside it
+    Fsck(FsckArgs),
     /// Show providers, volumes and sessions of a cluster
     Status(StatusArgs),
     /// Print completions for a shell
@@ -488,4 +492,35 @@ pub(super) struct GcArgs {
     /// Who we are.
     #[command(flatten)]
     pub identity: IdentityArgs,
+}
+
+/// `weft verify`.
+#[derive(Args, Clone, Debug)]
+#[command(
+    after_help = "Examples:\n  weft verify shots/frame.0042.exr\n  weft verify /mnt/show/shots --at first-run\n  weft verify weft://server/show --json\n\nThe exit status is 1 if any copy of anything is damaged, missing, or on a provider that does not answer."
+)]
+pub(super) struct VerifyArgs {
+    /// A file, or a directory with all that is below it: a path in a mount, or weft://HOST/VOLUME/PATH
+    #[arg(value_hint = ValueHint::AnyPath)]
+    pub target: OsString,
+    /// The version: a number, a tag, or @TIME [default: the newest]
+    #[arg(long, value_name = "VERSION")]
+    pub at: Option<VersionSpec>,
+    /// How it is printed.
+    #[command(flatten)]
+    pub format: Format,
+    /// Who we are.
+    #[command(flatten)]
+    pub identity: IdentityArgs,
+}
+
+/// `weft fsck`.
+#[derive(Args, Clone, Debug)]
+#[command(
+    after_help = "Examples:\n  weft fsck weft://server\n  weft fsck /mnt/show --json\n\nOrphaned page objects are found only by a check of the whole cluster, since any volume might need them.\nThe exit status is 1 if anything is wrong."
+)]
+pub(super) struct FsckArgs {
+    /// What about: weft://HOST for everything, or a volume.
+    #[command(flatten)]
+    pub cluster: ClusterArgs,
 }

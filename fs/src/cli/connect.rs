@@ -57,13 +57,31 @@ impl Client {
         Ok((self.open_url(&url, args).await?, url.path))
     }
 
+    /// As [`Client::open_path`], and the cluster as well.
+    ///
+    /// # Errors
+    /// [`CliError`].
+    pub(super) async fn open_with_cluster(
+        &self,
+        target: &OsStr,
+        args: &IdentityArgs,
+    ) -> Result<(Arc<Cluster>, Volume, Vec<FileName>), CliError> {
+        let (cluster, url) = self.cluster_of(target, args).await?;
+        let volume = self.open_in(&cluster, &url).await?;
+        Ok((cluster, volume, url.path))
+    }
+
     /// Opens the volume of a URL.
     ///
     /// # Errors
     /// [`CliError`].
     pub(super) async fn open_url(&self, url: &Url, args: &IdentityArgs) -> Result<Volume, CliError> {
         let cluster = self.cluster_at(url, args).await?;
-        let volume = open_volume(&cluster, url).await?;
+        self.open_in(&cluster, url).await
+    }
+
+    async fn open_in(&self, cluster: &Arc<Cluster>, url: &Url) -> Result<Volume, CliError> {
+        let volume = open_volume(cluster, url).await?;
         let author = Author { uid: rustix::process::getuid().as_raw(), host: self.options.host.clone(), program: "weft".into() };
         Ok(Volume { names: volume.clone(), blobs: volume, author })
     }

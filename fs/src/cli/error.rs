@@ -124,6 +124,9 @@ pub(super) enum CliError {
     /// There is something already.
     #[error("{0}")]
     Exists(String),
+    /// A check found something wrong; what, is printed already.
+    #[error("{0}")]
+    Damage(String),
     /// A server answered something else than was asked.
     #[error("the version manager's answer to {0} is of another kind; client and servers are of different builds")]
     UnexpectedAnswer(&'static str),

@@ -11,6 +11,7 @@ mod connect;
 mod daemon;
 mod diff;
 mod error;
+mod fsck;
 mod fstab;
 mod human;
 mod local;
@@ -25,6 +26,7 @@ mod status;
 mod tag;
 mod target;
 mod umount;
+mod verify;
 mod version;
 mod volume;
 
@@ -92,6 +94,8 @@ fn run_command(arguments: Vec<OsString>) -> Result<ExitCode, CliError> {
         Command::Tag(command) => tool("weft tag", async |client| tag::run(client, command).await)?,
         Command::Retention(command) => tool("weft retention", async |client| retention::run(client, command).await)?,
         Command::Gc(args) => tool("weft gc", async |client| retention::gc(client, args).await)?,
+        Command::Fsck(args) => tool("weft fsck", async |client| fsck::run(client, &args.cluster).await)?,
+        Command::Verify(args) => tool("weft verify", async |client| verify::run(client, args).await)?,
         Command::Status(args) => tool("weft status", async |client| status::run(client, args).await)?,
         Command::Completions { shell } => completions(*shell),
     }
@@ -155,6 +159,7 @@ mod tests {
             "weft restore f --to tag --keep-new --dry-run",
             "weft clone a b --at first-run --json",
             "weft tag add . x --at 3",
+            "weft verify ./f --at 3 --json",
             "weft unmount ./m",
         ] {
             Cli::try_parse_from(line.split(' ')).unwrap_or_else(|error| panic!("{line}: {error}"));

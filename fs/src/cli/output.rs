@@ -44,6 +44,17 @@ impl Output {
             Err(_) => bar,
         }
     }
+
+    /// A line on standard error that says what is being done: shown on a terminal only, gone when done.
+    #[must_use]
+    pub(super) fn spinner(self) -> ProgressBar {
+        if self.json {
+            return ProgressBar::hidden();
+        }
+        let bar = ProgressBar::new_spinner();
+        bar.enable_steady_tick(std::time::Duration::from_millis(200));
+        bar
+    }
 }
 
 /// Prints to standard output.

@@ -14,7 +14,7 @@ use weft_common::client::Cluster;
 use weft_common::id::VolumeId;
 use weft_common::retention::{Dated, Retention};
 use weft_common::time::Timestamp;
-use weft_common::wire::VersionRange;
+use weft_common::wire::{Swept, VersionRange};
 
 /// How often `weft gc` looks whether the servers are done.
 const LOOK: Duration = Duration::from_secs(1);
@@ -193,10 +193,32 @@ pub(super) async fn gc(client: &Client, args: &GcArgs) -> Result<(), CliError> {
         if left == 0 && garbage.thinned_versions == 0 && !garbage.is_purging {
             bar.finish_and_clear();
             output::note("everything that is not kept is deleted");
-            return Ok(());
+            return sweep(&cluster).await;
         }
         bar.set_length(bar.length().unwrap_or(0).max(left));
         bar.set_position(bar.length().unwrap_or(0) - left);
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+/// Has the servers look for orphans, and waits until they did.
+async fn sweep(cluster: &Cluster) -> Result<(), CliError> {
+    let bar = Output::new(false).spinner();
+    bar.set_message("looking for orphans");
+    let mut wanted = cluster.ask_for_sweep().await?.asked;
+    loop {
+        let state = cluster.sweep_state().await?;
+        if state.asked < wanted {
+            // The version manager restarted and forgot it.
+            wanted = cluster.ask_for_sweep().await?.asked;
+        }
+        if state.done >= wanted {
+            bar.finish_and_clear();
+            let Swept { objects, nodes, bytes, problem } = state.last;
+            output::note(&format!("{objects} orphaned page objects and {nodes} nodes deleted, {}", human::size(bytes)));
+            problem.iter().for_each(|problem| output::note(problem));
+            return Ok(());
+        }
         tokio::time::sleep(LOOK).await;
     }
 }

@@ -4,15 +4,15 @@
 //! chunks that cover the wanted range and the whole table, so the provider touches no other byte and computes no checksum.
 
 use crate::storage::blocking::BlockingStore;
-use crate::storage::{Key, NewObject, ObjectStore, StoreError};
+use crate::storage::{Key, Listing, NewObject, ObjectStore, StoreError};
 use bytes::Bytes;
 use std::sync::Arc;
 use std::time::Duration;
 use weft_common::checksum::{ChunkTable, Digest};
 use weft_common::id::PageObjectId;
-use weft_common::limits::{OBJECTS_PER_DELETE_MAX, PAGE_SIZE_MAX};
+use weft_common::limits::{IDS_PER_LISTING, OBJECTS_PER_DELETE_MAX, PAGE_SIZE_MAX};
 use weft_common::rpc::{Answer, Call, Peer};
-use weft_common::wire::{DataReply, DataRequest, ErrorKind, Reply, Request, ServiceError, Space};
+use weft_common::wire::{Cursor, DataReply, DataRequest, ErrorKind, Reply, Request, ServiceError, Space};
 
 /// The data provider's role.
 #[derive(Clone, Debug)]
@@ -41,6 +41,11 @@ impl DataProvider {
             DataRequest::Put { object, digest } => self.put(object, digest, call.body, call.deadline).await,
             DataRequest::Get { object, offset, length } => self.get(object, offset, length, call.deadline).await,
             DataRequest::Delete { objects } => self.delete(peer, &objects, call.deadline).await,
+            DataRequest::List { after, limit } => self.list(after, limit, call.deadline).await,
+            DataRequest::Space => {
+                let space = self.store.run(call.deadline, |store| store.statistics()).await?.into();
+                Ok(Answer { reply: Reply::Data(DataReply::Space(space)), body: Bytes::new() })
+            }
             DataRequest::Sync { incarnation } => {
                 self.store.sync(incarnation, call.deadline).await?;
                 Ok(done())
@@ -97,6 +102,13 @@ impl DataProvider {
             part.extra.chunks_exact(8).map(|bytes| bytes.iter().rev().fold(0, |sum, byte| sum << 8 | u64::from(*byte)));
         let reply = DataReply::Part { object_bytes: part.body_bytes, start, checksums: checksums.collect() };
         Ok(Answer { reply: Reply::Data(reply), body: part.body })
+    }
+
+    async fn list(&self, after: Cursor, limit: u32, patience: Duration) -> Result<Answer, ServiceError> {
+        let limit = limit.clamp(1, IDS_PER_LISTING) as usize;
+        let Listing { entries, next } = self.store.run(patience, move |store| store.list(&after, limit)).await?;
+        let objects = entries.into_iter().filter_map(|(key, bytes)| Some((key.page_object()?, bytes))).collect();
+        Ok(Answer { reply: Reply::Data(DataReply::List { objects, next }), body: Bytes::new() })
     }
 
     async fn delete(&self, peer: &Peer, objects: &[PageObjectId], patience: Duration) -> Result<Answer, ServiceError> {

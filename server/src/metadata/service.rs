@@ -4,14 +4,14 @@
 //! than the read); only what the disk must supply goes to a blocking one.
 
 use crate::storage::blocking::BlockingStore;
-use crate::storage::{Key, NewObject, ObjectStore, StoreError};
+use crate::storage::{Key, Listing, NewObject, ObjectStore, StoreError};
 use bytes::{Bytes, BytesMut};
 use std::sync::Arc;
 use std::time::Duration;
 use weft_common::id::NodeId;
-use weft_common::limits::{BODY_BYTES_MAX, NODE_BYTES_MAX, NODES_PER_BATCH_MAX, OBJECTS_PER_DELETE_MAX};
+use weft_common::limits::{BODY_BYTES_MAX, IDS_PER_LISTING, NODE_BYTES_MAX, NODES_PER_BATCH_MAX, OBJECTS_PER_DELETE_MAX};
 use weft_common::rpc::{Answer, Call, Peer};
-use weft_common::wire::{ErrorKind, MetadataReply, MetadataRequest, Reply, Request, ServiceError, Space};
+use weft_common::wire::{Cursor, ErrorKind, MetadataReply, MetadataRequest, Reply, Request, ServiceError, Space};
 
 /// The metadata provider's role.
 #[derive(Clone, Debug)]
@@ -40,6 +40,11 @@ impl MetadataProvider {
             MetadataRequest::Put { nodes } => self.put(nodes, call.body, call.deadline).await,
             MetadataRequest::Get { nodes } => self.get(&nodes, call.deadline).await,
             MetadataRequest::Delete { nodes } => self.delete(peer, &nodes, call.deadline).await,
+            MetadataRequest::List { after, limit } => self.list(after, limit, call.deadline).await,
+            MetadataRequest::Space => {
+                let space = self.store.run(call.deadline, |store| store.statistics()).await?.into();
+                Ok(Answer { reply: Reply::Metadata(MetadataReply::Space(space)), body: Bytes::new() })
+            }
             MetadataRequest::Sync { incarnation } => {
                 self.store.sync(incarnation, call.deadline).await?;
                 Ok(done())
@@ -102,6 +107,13 @@ impl MetadataProvider {
             }
         }
         answer_of(&found)
+    }
+
+    async fn list(&self, after: Cursor, limit: u32, patience: Duration) -> Result<Answer, ServiceError> {
+        let limit = limit.clamp(1, IDS_PER_LISTING) as usize;
+        let Listing { entries, next } = self.store.run(patience, move |store| store.list(&after, limit)).await?;
+        let nodes = entries.into_iter().filter_map(|(key, bytes)| Some((key.node()?, bytes))).collect();
+        Ok(Answer { reply: Reply::Metadata(MetadataReply::List { nodes, next }), body: Bytes::new() })
     }
 
     async fn delete(&self, peer: &Peer, nodes: &[NodeId], patience: Duration) -> Result<Answer, ServiceError> {

@@ -148,6 +148,20 @@ fn random_operations_match_a_map(store: &dyn ObjectStore) {
         })
         .unwrap();
     assert_eq!(keys, model.keys().copied().collect());
+    let (mut listed, mut bytes, mut after, mut parts) = (BTreeSet::new(), 0, Vec::new(), 0);
+    loop {
+        let listing = store.list(&after, 7).unwrap();
+        assert!(listing.entries.len() <= 7);
+        bytes += listing.entries.iter().map(|(_, bytes)| u64::from(*bytes)).sum::<u64>();
+        listed.extend(listing.entries.into_iter().map(|(key, _)| key));
+        parts += 1;
+        match listing.next {
+            Some(next) => after = next,
+            None => break,
+        }
+    }
+    assert!(parts > 2, "{parts} parts");
+    assert_eq!((&listed, bytes), (&keys, store.statistics().unwrap().live_bytes), "what is listed adds up");
     let mut first = 0;
     store
         .keys(&mut |_| {

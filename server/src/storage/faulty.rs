@@ -1,6 +1,6 @@
 //! A store that fails on purpose: for tests of what stands above stores.
 
-use super::{Key, NewObject, ObjectStore, StoreError, StoreStatistics, StoredObject, VisitKey};
+use super::{Key, Listing, NewObject, ObjectStore, StoreError, StoreStatistics, StoredObject, VisitKey};
 use bytes::{Bytes, BytesMut};
 use std::collections::HashMap;
 use std::io;
@@ -143,6 +143,10 @@ impl ObjectStore for FaultyStore {
 
     fn keys(&self, visit: &mut VisitKey<'_>) -> Result<(), StoreError> {
         self.inner.keys(visit)
+    }
+
+    fn list(&self, after: &[u8], limit: usize) -> Result<Listing, StoreError> {
+        self.inner.list(after, limit)
     }
 
     fn statistics(&self) -> Result<StoreStatistics, StoreError> {

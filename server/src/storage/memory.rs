@@ -1,6 +1,6 @@
 //! A store in memory: for tests, simulation, and as the reference that the conformance suite was written against.
 
-use super::{EXTRA_BYTES_MAX, Key, NewObject, ObjectStore, StoreError, StoreStatistics, StoredObject, VisitKey};
+use super::{EXTRA_BYTES_MAX, Key, Listing, NewObject, ObjectStore, StoreError, StoreStatistics, StoredObject, VisitKey};
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, RandomState};
@@ -123,6 +123,17 @@ impl ObjectStore for MemoryStore {
         let keys: Vec<Key> = self.objects().keys().copied().collect();
         keys.iter().all(visit);
         Ok(())
+    }
+
+    fn list(&self, after: &[u8], limit: usize) -> Result<Listing, StoreError> {
+        let objects = self.objects();
+        let behind = objects.iter().skip_while(|(key, _)| key.0[..] <= *after);
+        let entry = |(key, (extra, body)): (&Key, &(Bytes, Bytes))| (*key, (extra.len() + body.len()) as u32);
+        let mut entries: Vec<(Key, u32)> = behind.map(entry).take(limit + 1).collect();
+        let has_more = entries.len() > limit;
+        entries.truncate(limit);
+        let next = entries.last().filter(|_| has_more).map(|(key, _)| key.0.to_vec());
+        Ok(Listing { entries, next })
     }
 
     fn statistics(&self) -> Result<StoreStatistics, StoreError> {

@@ -75,6 +75,15 @@ impl From<StoreStatistics> for weft_common::wire::Space {
     }
 }
 
+/// Part of what a store holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Listing {
+    /// Keys, and the bytes that each object takes: all of them together are [`StoreStatistics::live_bytes`].
+    pub entries: Vec<(Key, u32)>,
+    /// Where the next part begins; `None` at the end.
+    pub next: Option<Vec<u8>>,
+}
+
 /// Called for each key; `false` ends the listing.
 pub type VisitKey<'a> = dyn FnMut(&Key) -> bool + 'a;
 
@@ -143,6 +152,13 @@ pub trait ObjectStore: Send + Sync + Debug {
     /// # Errors
     /// Those of reading.
     fn keys(&self, visit: &mut VisitKey<'_>) -> Result<(), StoreError>;
+
+    /// Part of the keys, at most `limit`, in an order of the store's own. An object that is there throughout is in one of the parts at
+    /// least.
+    ///
+    /// # Errors
+    /// Those of reading.
+    fn list(&self, after: &[u8], limit: usize) -> Result<Listing, StoreError>;
 
     /// Counts and space.
     ///

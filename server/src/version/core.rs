@@ -17,8 +17,8 @@ use weft_common::id::{BlobId, BlobVersion, SessionId, VolumeId, VolumeVersion};
 use weft_common::limits::SESSION_LEASE;
 use weft_common::time::Timestamp;
 use weft_common::wire::{
-    Author, BlobReply, ChangeReply, ErrorKind, HistoryReply, NamespaceChange, Reply, ServiceError, SessionReply, SessionRequest,
-    VolumeReply, VolumeRequest,
+    Author, BlobReply, ChangeReply, ErrorKind, HistoryReply, NamespaceChange, OpenSessions, Reply, ServiceError, SessionReply,
+    SessionRequest, VolumeReply, VolumeRequest,
 };
 
 /// What a command did that somebody beside its proposer wants to know.
@@ -108,6 +108,15 @@ impl<K: Kv> StateMachine<K> {
     #[must_use]
     pub fn epoch(&self) -> u64 {
         self.epoch
+    }
+
+    /// Which sessions are open, and the number of the next one.
+    ///
+    /// # Errors
+    /// [`KvError`] is fatal.
+    pub fn open_sessions(&self) -> Result<OpenSessions, KvError> {
+        let open = sessions::list(&self.kv)?.into_iter().map(|info| info.session).collect();
+        Ok(OpenSessions { open, next: SessionId(self.meta.next_session) })
     }
 
     /// Carries out a command.

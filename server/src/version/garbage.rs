@@ -71,6 +71,16 @@ pub(crate) fn mark_clones(kv: &mut dyn Kv, volume: VolumeId) -> Result<(), KvErr
     Ok(())
 }
 
+/// The version of `blob` that is being collected.
+pub(crate) fn offered(kv: &dyn Kv, blob: BlobId) -> Result<Option<BlobVersion>, KvError> {
+    Ok(table::get::<Marked>(kv, &table::marked(blob))?.and_then(|marked| marked.offered))
+}
+
+/// Where a clone began.
+pub(crate) fn origin(kv: &dyn Kv, clone: BlobId) -> Result<Option<(BlobId, BlobVersion)>, KvError> {
+    Ok(table::get::<Origin>(kv, &table::origin(clone))?.map(|origin| (origin.blob, origin.version)))
+}
+
 /// Counts what waits for collection.
 pub(crate) fn statistics(kv: &dyn Kv, volume: VolumeId) -> Result<GarbageStatistics, KvError> {
     let (thinned_versions, is_purging) = namespace::waiting(kv, volume)?;

@@ -10,6 +10,7 @@ pub mod kv;
 pub mod namespace;
 pub mod store;
 
+mod audit;
 pub mod blobs;
 pub mod failure;
 mod garbage;

@@ -7,7 +7,7 @@ use crate::transport::LocalRpc;
 use crate::wire::{
     ChangeReply, ClusterMap, DataReply, DataRequest, ErrorKind, MetadataReply, MetadataRequest, PlacementReply, PlacementRequest,
     ProviderInfo, ProviderRole, ProviderState, ReplicaGroup, Reply, Request, RequestKey, ServiceError, SessionReply,
-    SessionRequest,
+    SessionRequest, Space,
 };
 use bytes::{Bytes, BytesMut};
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -138,6 +138,11 @@ impl FakeProvider {
                 return Err(ServiceError::new(ErrorKind::Stale, "power was lost"));
             }
             DataRequest::Sync { .. } => _ = self.syncs.fetch_add(1, Ordering::Relaxed),
+            DataRequest::List { .. } => {
+                let objects = objects.iter().map(|(id, bytes)| (*id, bytes.len() as u32)).collect();
+                return Ok((Reply::Data(DataReply::List { objects, next: None }), Bytes::new()));
+            }
+            DataRequest::Space => return Ok((Reply::Data(DataReply::Space(Space::default())), Bytes::new())),
         }
         Ok((Reply::Data(DataReply::Done), Bytes::new()))
     }
@@ -159,6 +164,11 @@ impl FakeProvider {
             }
             MetadataRequest::Delete { nodes } => stored.retain(|id, _| !nodes.contains(id)),
             MetadataRequest::Sync { .. } => _ = self.syncs.fetch_add(1, Ordering::Relaxed),
+            MetadataRequest::List { .. } => {
+                let nodes = stored.iter().map(|(id, bytes)| (*id, bytes.len() as u32)).collect();
+                return (Reply::Metadata(MetadataReply::List { nodes, next: None }), Bytes::new());
+            }
+            MetadataRequest::Space => return (Reply::Metadata(MetadataReply::Space(Space::default())), Bytes::new()),
         }
         (Reply::Metadata(MetadataReply::Done), Bytes::new())
     }

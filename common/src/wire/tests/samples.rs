@@ -222,12 +222,16 @@ fn provider_requests() -> Vec<Request> {
         MetadataRequest::Get { nodes: vec![NODE] },
         MetadataRequest::Delete { nodes: vec![NODE] },
         MetadataRequest::Sync { incarnation },
+        MetadataRequest::List { after: vec![1, 2], limit: 3 },
+        MetadataRequest::Space,
     ];
     let data = [
         DataRequest::Put { object: OBJECT, digest: Digest(12) },
         DataRequest::Get { object: OBJECT, offset: 1, length: 2 },
         DataRequest::Delete { objects: vec![OBJECT] },
         DataRequest::Sync { incarnation },
+        DataRequest::List { after: vec![1, 2], limit: 3 },
+        DataRequest::Space,
     ];
     let requests = placement.into_iter().map(Request::Placement).chain(metadata.into_iter().map(Request::Metadata));
     requests.chain(data.into_iter().map(Request::Data)).collect()
@@ -235,6 +239,10 @@ fn provider_requests() -> Vec<Request> {
 
 fn policy() -> Retention {
     Retention { keep_all: Some(Duration::from_secs(60)), hourly: 1, daily: 2, weekly: 3, monthly: 4 }
+}
+
+fn swept() -> Swept {
+    Swept { objects: 1, nodes: 2, bytes: 3, problem: Some("why".into()) }
 }
 
 fn history_requests() -> Vec<Request> {
@@ -249,12 +257,35 @@ fn history_requests() -> Vec<Request> {
         HistoryRequest::Collected { blob: BLOB, version: BlobVersion(4) },
         HistoryRequest::Garbage(volume),
         HistoryRequest::Volumes,
+        HistoryRequest::Sessions,
+        HistoryRequest::Blobs { volume, after: (300, BlobVersion(4)), limit: 10 },
+        HistoryRequest::Contents { volume, after: vec![1, 2], limit: 10 },
+        HistoryRequest::Sweep,
+        HistoryRequest::SweepState,
+        HistoryRequest::Swept { number: 3, swept: swept() },
     ];
     requests.map(Request::History).into()
 }
 
 fn history_replies() -> Vec<Reply> {
     let job = CollectionJob { dropped: tree(), older: BlobVersion(3), newer: Some(tree()) };
+    let blob = BlobState {
+        number: 300,
+        inode: InodeNumber(12),
+        published: BlobVersion(4),
+        offered: Some(BlobVersion(3)),
+        versions: vec![tree()],
+        in_flight: Vec::new(),
+        is_last_part: true,
+    };
+    let row = ContentRow {
+        inode: InodeNumber(12),
+        from: VolumeVersion(3),
+        to: Some(VolumeVersion(4)),
+        tree: tree(),
+        shown_at: Some(VolumeVersion(3)),
+        problem: Some("why".into()),
+    };
     let statistics = GarbageStatistics { thinned_versions: 1, blobs: 2, nameless_files: 3, is_purging: true };
     let replies = [
         HistoryReply::Done,
@@ -264,6 +295,10 @@ fn history_replies() -> Vec<Reply> {
         HistoryReply::Work { jobs: vec![job], more: false },
         HistoryReply::Garbage(statistics),
         HistoryReply::Volumes(vec![VolumeId(2)]),
+        HistoryReply::Sessions(OpenSessions { open: vec![SessionId(6)], next: SessionId(9) }),
+        HistoryReply::Blobs { blobs: vec![blob], more: true },
+        HistoryReply::Contents { rows: vec![row], next: Some(vec![1, 2]) },
+        HistoryReply::Sweep(SweepState { asked: 2, done: 1, last: swept() }),
     ];
     replies.map(Reply::History).into()
 }
@@ -333,5 +368,9 @@ fn provider_replies() -> Vec<Reply> {
         Reply::Data(DataReply::Done),
         Reply::Data(DataReply::Stored { incarnation }),
         Reply::Data(DataReply::Part { object_bytes: 100, start: 1, checksums: vec![2, 3] }),
+        Reply::Metadata(MetadataReply::List { nodes: vec![(NODE, 100)], next: Some(vec![1, 2]) }),
+        Reply::Metadata(MetadataReply::Space(SPACE)),
+        Reply::Data(DataReply::List { objects: vec![(OBJECT, 100)], next: Some(vec![1, 2]) }),
+        Reply::Data(DataReply::Space(SPACE)),
     ]
 }

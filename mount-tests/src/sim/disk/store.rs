@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use weft_common::id::Incarnation;
 use weft_server::node::OwnedStore;
 use weft_server::storage::file::Identity;
-use weft_server::storage::{Key, NewObject, ObjectStore, StoreError, StoreStatistics, StoredObject, VisitKey};
+use weft_server::storage::{Key, Listing, NewObject, ObjectStore, StoreError, StoreStatistics, StoredObject, VisitKey};
 
 /// Bytes a provider's disk holds.
 const CAPACITY: u64 = 64 << 30;
@@ -276,6 +276,17 @@ impl ObjectStore for SimStore {
         let keys: Vec<Key> = self.disk.content().objects.keys().copied().collect();
         keys.iter().all(visit);
         Ok(())
+    }
+
+    fn list(&self, after: &[u8], limit: usize) -> Result<Listing, StoreError> {
+        let content = self.disk.content();
+        let behind = content.objects.iter().skip_while(|(key, _)| key.0[..] <= *after);
+        let mut entries: Vec<(Key, u32)> =
+            behind.map(|(key, object)| (*key, (object.extra.len() + object.body.len()) as u32)).take(limit + 1).collect();
+        let has_more = entries.len() > limit;
+        entries.truncate(limit);
+        let next = entries.last().filter(|_| has_more).map(|(key, _)| key.0.to_vec());
+        Ok(Listing { entries, next })
     }
 
     fn statistics(&self) -> Result<StoreStatistics, StoreError> {

@@ -34,7 +34,7 @@ mod tests;
 
 pub use folder::Identity;
 
-use super::{Key, NewObject, ObjectStore, StoreError, StoreStatistics, StoredObject, VisitKey};
+use super::{Key, Listing, NewObject, ObjectStore, StoreError, StoreStatistics, StoredObject, VisitKey};
 use engine::{Engine, Limits};
 use std::ops::Range;
 use std::path::Path;
@@ -188,6 +188,10 @@ impl ObjectStore for FileStore {
 
     fn keys(&self, visit: &mut VisitKey<'_>) -> Result<(), StoreError> {
         self.engine.keys(visit)
+    }
+
+    fn list(&self, after: &[u8], limit: usize) -> Result<Listing, StoreError> {
+        self.engine.list(after, limit)
     }
 
     fn statistics(&self) -> Result<StoreStatistics, StoreError> {

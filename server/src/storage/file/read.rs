@@ -4,9 +4,9 @@
 use super::engine::{Engine, Segment};
 use super::index::Location;
 use super::index_file::SegmentIndex;
-use super::record::{Kind, Place, RECORD_HEADER_BYTES, RecordHeader};
+use super::record::{Kind, Place, RECORD_HEADER_BYTES, RecordHeader, aligned};
 use super::scan::scan;
-use crate::storage::{Key, StoreError, StoredObject, VisitKey};
+use crate::storage::{Key, Listing, StoreError, StoredObject, VisitKey};
 use bytes::Bytes;
 use std::io;
 use std::ops::Range;
@@ -168,6 +168,37 @@ impl Engine {
             }
         }
         Ok(())
+    }
+
+    /// What lies behind a place, which is a segment and an offset in it. Objects only ever move to segments of higher numbers.
+    pub(super) fn list(&self, after: &[u8], limit: usize) -> Result<Listing, StoreError> {
+        let behind = after.first_chunk::<12>().map(|place| {
+            let (segment, offset) = place.split_at(4);
+            let number = |bytes: &[u8]| bytes.iter().fold(0u64, |sum, byte| sum << 8 | u64::from(*byte));
+            (number(segment), number(offset))
+        });
+        let mut listing = Listing::default();
+        let mut next = behind.map_or(0, |(segment, _)| segment as u32);
+        while let Some(segment) = self.segments().into_iter().find(|segment| segment.number >= next) {
+            next = segment.number.saturating_add(1);
+            let mut entries = match self.entries(&segment) {
+                Err(StoreError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => continue,
+                entries => entries?,
+            };
+            entries.sort_unstable_by_key(|(_, place)| place.offset());
+            for (key, place) in entries {
+                let at = (u64::from(place.segment), place.offset());
+                let location = self.index.get(self.index.fingerprint(&key)).filter(|location| location.place == place);
+                let Some(location) = location.filter(|_| behind.is_none_or(|behind| at > behind)) else { continue };
+                if listing.entries.len() >= limit {
+                    return Ok(listing);
+                }
+                listing.entries.push((key, aligned(u64::from(location.record_bytes)) as u32));
+                listing.next = Some([&place.segment.to_be_bytes()[..], &place.offset().to_be_bytes()].concat());
+            }
+        }
+        listing.next = None;
+        Ok(listing)
     }
 
     /// Keys and places of a segment's objects, also those that were deleted.

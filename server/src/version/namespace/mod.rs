@@ -16,6 +16,7 @@
 //! belongs to no version, its changes take none, and they leave no past.
 
 mod change;
+mod contents;
 mod edit;
 mod history;
 mod intervals;
@@ -30,6 +31,7 @@ mod txn;
 mod view;
 
 pub use change::apply;
+pub use contents::contents;
 pub use publish::{orphans, publish_content, release_orphan, replace_tree, versions_shown};
 pub use query::query;
 pub use thinning::{Readers, kept, policy, purge, set_policy, thin, waiting, wants_purge};

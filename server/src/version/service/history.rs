@@ -5,16 +5,16 @@ use super::state_thread::State;
 use crate::version::command::Action;
 use crate::version::failure::Failure;
 use crate::version::namespace::{self, Readers};
-use crate::version::{garbage, volumes};
+use crate::version::{audit, garbage, volumes};
 use weft_common::id::{RequestId, VolumeId};
-use weft_common::limits::{ENTRIES_PER_ANSWER_MAX, RANGES_PER_THINNING_MAX};
+use weft_common::limits::{BLOBS_PER_AUDIT, CURSOR_BYTES_MAX, ENTRIES_PER_ANSWER_MAX, RANGES_PER_THINNING_MAX, ROWS_PER_AUDIT};
 use weft_common::rpc::Peer;
 use weft_common::wire::{ErrorKind, HistoryReply, HistoryRequest, Reply, ServiceError};
 
 impl Manager {
     pub(super) async fn history(&self, peer: &Peer, id: RequestId, request: HistoryRequest) -> Result<Reply, ServiceError> {
         let is_servers =
-            matches!(request, HistoryRequest::Work { .. } | HistoryRequest::Collected { .. } | HistoryRequest::Volumes);
+            matches!(request, HistoryRequest::Work { .. } | HistoryRequest::Collected { .. } | HistoryRequest::Swept { .. });
         if is_servers && !peer.is_server {
             let message = format!("only servers collect garbage; the certificate of '{}' is a client's", peer.name);
             return Err(ServiceError::new(ErrorKind::Untrusted, message));
@@ -49,11 +49,38 @@ impl Manager {
                 let count = move |state: &mut State| Ok(garbage::statistics(state.machine.kv(), volume)?);
                 HistoryReply::Garbage(self.ask(count).await?)
             }
+            HistoryRequest::Sessions => {
+                HistoryReply::Sessions(self.ask(|state: &mut State| Ok(state.machine.open_sessions()?)).await?)
+            }
+            HistoryRequest::Blobs { volume, after, limit } => {
+                let limit = (limit as usize).clamp(1, BLOBS_PER_AUDIT as usize);
+                let read = move |state: &mut State| Ok(audit::blobs(state.machine.kv(), volume, after, limit)?);
+                let (blobs, more) = self.ask(read).await?;
+                HistoryReply::Blobs { blobs, more }
+            }
+            HistoryRequest::Contents { after, .. } if after.len() > CURSOR_BYTES_MAX => return Err(bad_cursor(after.len())),
+            HistoryRequest::Contents { volume, after, limit } => {
+                let limit = (limit as usize).clamp(1, ROWS_PER_AUDIT as usize);
+                let read = move |state: &mut State| Ok(namespace::contents(state.machine.kv(), volume, &after, limit)?);
+                let (rows, next) = self.ask(read).await?;
+                HistoryReply::Contents { rows, next }
+            }
+            HistoryRequest::Sweep => self.sweeps(|state| state.soft.ask_for_sweep()).await?,
+            HistoryRequest::SweepState => self.sweeps(|_| {}).await?,
+            HistoryRequest::Swept { number, swept } => self.sweeps(move |state| state.soft.swept(number, swept)).await?,
             HistoryRequest::Volumes => {
                 HistoryReply::Volumes(self.ask(|state: &mut State| Ok(volumes::all(state.machine.kv())?)).await?)
             }
         };
         Ok(Reply::History(reply))
+    }
+
+    async fn sweeps(&self, change: impl FnOnce(&mut State) + Send + 'static) -> Result<HistoryReply, ServiceError> {
+        let look = move |state: &mut State| {
+            change(state);
+            Ok(state.soft.sweeps().clone())
+        };
+        Ok(HistoryReply::Sweep(self.ask(look).await?))
     }
 
     /// A step of collection. A step that would do nothing is not logged.
@@ -67,4 +94,11 @@ impl Manager {
             None => Ok(Reply::History(HistoryReply::Work { jobs: Vec::new(), more: false })),
         }
     }
+}
+
+fn bad_cursor(bytes: usize) -> ServiceError {
+    ServiceError::new(
+        ErrorKind::InvalidArgument,
+        format!("a place in a listing has at most {CURSOR_BYTES_MAX} bytes, not {bytes}"),
+    )
 }

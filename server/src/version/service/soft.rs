@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 use weft_common::id::{BlobId, BlobVersion, SessionId, VolumeId};
 use weft_common::limits::{LAPSED_PER_ANSWER_MAX, SESSION_LEASE, TICKET_GRACE, TICKET_LEASE, WAITERS_MAX};
-use weft_common::wire::{Holds, Reply, ServiceError};
+use weft_common::wire::{Holds, Reply, ServiceError, SweepState, Swept};
 
 /// Where a commit's answer goes.
 pub(super) type Waiter = oneshot::Sender<Result<Reply, ServiceError>>;
@@ -42,6 +42,7 @@ pub(super) struct Soft {
     commits: BTreeMap<(BlobId, BlobVersion), Vec<Waiter>>,
     watchers: BTreeMap<VolumeId, Vec<oneshot::Sender<()>>>,
     waiters: usize,
+    sweeps: SweepState,
 }
 
 impl Soft {
@@ -54,7 +55,14 @@ impl Soft {
             tickets.insert((waiting.blob, waiting.version), now);
             true
         })?;
-        Ok(Self { sessions, tickets, commits: BTreeMap::new(), watchers: BTreeMap::new(), waiters: 0 })
+        Ok(Self {
+            sessions,
+            tickets,
+            commits: BTreeMap::new(),
+            watchers: BTreeMap::new(),
+            waiters: 0,
+            sweeps: SweepState::default(),
+        })
     }
 
     /// Keeps the leases in step with the state, and wakes watchers.
@@ -78,6 +86,23 @@ impl Soft {
                 self.sessions.remove(&session);
             }
         }
+    }
+
+    /// Sweeps that were asked for.
+    pub(super) fn sweeps(&self) -> &SweepState {
+        &self.sweeps
+    }
+
+    /// One more sweep is wanted.
+    pub(super) fn ask_for_sweep(&mut self) {
+        self.sweeps.asked += 1;
+    }
+
+    /// The sweep that began when `number` had been asked for is over.
+    pub(super) fn swept(&mut self, number: u64, swept: Swept) {
+        // One that an earlier process of ours was asked for counts for nothing.
+        self.sweeps.done = self.sweeps.done.max(number.min(self.sweeps.asked));
+        self.sweeps.last = swept;
     }
 
     /// A sign of life. Whether the session is open and stays so.

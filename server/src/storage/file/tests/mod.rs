@@ -72,6 +72,9 @@ impl ObjectStore for Temporary {
     fn keys(&self, visit: &mut VisitKey<'_>) -> Result<(), StoreError> {
         self.0.keys(visit)
     }
+    fn list(&self, after: &[u8], limit: usize) -> Result<Listing, StoreError> {
+        self.0.list(after, limit)
+    }
     fn statistics(&self) -> Result<StoreStatistics, StoreError> {
         self.0.statistics()
     }

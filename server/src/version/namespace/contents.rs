@@ -1,0 +1,64 @@
+//! Every content that files have and had: the rows of now, then those of the past.
+
+use super::intervals::try_scan;
+use super::keys::{self, INODES, INODES_PAST, Key};
+use super::records::{InodeRecord, from_dated_row};
+use super::{NamespaceError, thinning, txn};
+use crate::version::audit;
+use crate::version::kv::Kv;
+use weft_common::id::{InodeNumber, VolumeId, VolumeVersion};
+use weft_common::wire::{ContentRow, Cursor};
+
+/// Rows that are looked at for one answer, whatever they are.
+const ROWS_PER_ANSWER: usize = 4096;
+
+/// At most `limit` contents of files behind `after`, and where to go on.
+///
+/// # Errors
+/// `NotFound` if there is no such volume.
+pub fn contents(
+    kv: &dyn Kv,
+    volume: VolumeId,
+    after: &Cursor,
+    limit: usize,
+) -> Result<(Vec<ContentRow>, Option<Cursor>), NamespaceError> {
+    let (mut found, mut seen, mut last) = (Vec::new(), 0, None);
+    let latest = txn::load(kv, volume)?.latest;
+    for table in [INODES, INODES_PAST] {
+        let all = Key::new(table, volume);
+        let end = all.end();
+        if after[..] >= end[..] {
+            continue;
+        }
+        let from = if after[..] > all[..] { [&after[..], &[0]].concat() } else { all.to_vec() };
+        let mut rows = Vec::new();
+        try_scan(kv, &from, &end, &mut |key, row| {
+            let record = from_dated_row::<InodeRecord>(row)?;
+            seen += 1;
+            last = Some(key.to_vec());
+            let to = if table == INODES_PAST { keys::last_version(key) } else { None };
+            if let (Some(tree), Some(inode)) = (record.value.tree(), inode_of(key, all.len())) {
+                let is_named = to.is_none() || record.value.links > 0;
+                let row = ContentRow { inode, from: record.from, to, tree: *tree, shown_at: Some(latest), problem: None };
+                rows.push((row, is_named));
+            }
+            Ok(found.len() + rows.len() < limit && seen < ROWS_PER_ANSWER)
+        })?;
+        for (mut row, is_named) in rows {
+            if let Some(to) = row.to {
+                let newest = thinning::newest_kept(kv, volume, VolumeVersion(to.0.saturating_sub(1)))?;
+                row.shown_at = Some(newest).filter(|newest| is_named && *newest >= row.from);
+            }
+            row.problem = if row.shown_at.is_some() { audit::contradiction(kv, &row.tree)? } else { None };
+            found.push(row);
+        }
+        if found.len() >= limit || seen >= ROWS_PER_ANSWER {
+            return Ok((found, last));
+        }
+    }
+    Ok((found, None))
+}
+
+fn inode_of(key: &[u8], at: usize) -> Option<InodeNumber> {
+    key.get(at..)?.first_chunk::<8>().map(|bytes| InodeNumber(u64::from_be_bytes(*bytes)))
+}
