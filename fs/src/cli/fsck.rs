@@ -5,7 +5,7 @@ use super::connect::{Client, volume_name};
 use super::error::CliError;
 use super::human;
 use super::names::show_path;
-use super::output::{Output, table};
+use super::output::{Output, table, visible};
 use super::verify::FaultRow;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -197,7 +197,8 @@ fn text(report: &Report) -> String {
         text += &format!("and {} more\n", report.more_affected);
     }
     for found in &report.contradictions {
-        text += &format!("{} {} from version {} on: {}\n", found.volume, found.path, found.first_version, found.problem);
+        text +=
+            &format!("{} {} from version {} on: {}\n", found.volume, visible(&found.path), found.first_version, found.problem);
     }
     for silent in &report.silent_providers {
         text += &format!("provider {} was not asked what it holds: {}\n", silent.provider, silent.reason);

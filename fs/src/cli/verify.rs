@@ -5,7 +5,7 @@ use super::connect::Client;
 use super::error::CliError;
 use super::human;
 use super::names::{Volume, show_path};
-use super::output::Output;
+use super::output::{Output, visible};
 use serde::Serialize;
 use weft_common::client::{BadCopy, Fault, TreeCheck, TreeFault};
 use weft_common::name::FileName;
@@ -171,7 +171,7 @@ fn text(report: &Report) -> String {
     for file in &report.damaged {
         let verdict =
             if file.lost { "damaged; an older version may be whole (.history)" } else { "readable, but not every copy is whole" };
-        text += &format!("{}: {verdict}\n", file.path);
+        text += &format!("{}: {verdict}\n", visible(&file.path));
         file.faults.iter().for_each(|fault| text += &format!("  {}\n", fault.text()));
         if file.more_faults > 0 {
             text += &format!("  and {} more\n", file.more_faults);
