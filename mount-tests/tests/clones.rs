@@ -111,11 +111,12 @@ fn every_way_of_cp_copies_what_it_reads() {
     let (mut from_offset, mut to_offset) = (PAGE as u64 - 5, 7);
     let copied = rustix::fs::copy_file_range(&from, Some(&mut from_offset), &to, Some(&mut to_offset), 2 * PAGE);
     assert_eq!((copied, to_offset), (Ok(2 * PAGE), 7 + 2 * PAGE as u64));
-    drop(to);
+    drop((from, to));
     assert!(fs::read(at.join("part")).expect("read")[7..] == fs::read(at.join("frame")).expect("read")[PAGE - 5..3 * PAGE - 5]);
     let this = OpenOptions::new().read(true).write(true).open(at.join("frame")).expect("open");
     let overlapping = rustix::fs::copy_file_range(&this, Some(&mut 0), &this, Some(&mut 10), 100);
     assert_eq!(overlapping, Err(rustix::io::Errno::INVAL));
+    drop(this);
     // An old version, by its path.
     cp(&[], ".versions/2/frame", "frame");
     assert!(fs::read(at.join("frame")).expect("read") == content);
