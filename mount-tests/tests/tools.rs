@@ -283,7 +283,7 @@ fn clone_shares_a_file_or_a_tree_under_a_name_of_its_own() {
     volume.run(&["clone"], "", &[&new("everything"), "--at", &then.to_string()]);
     assert_eq!(fs::read_to_string(volume.path("everything/d/frame01")).expect("read"), "as it was");
     for (source, target, arguments, problem) in [
-        ("e", "one", &[][..], "/one exists"),
+        ("e", "one", &[][..], "/one: exists"),
         ("e", "e/below", &[], "lies in the directory"),
         ("", "x", &[], "lies in the directory"),
         ("nothing", "x", &[], "/nothing does not exist"),
