@@ -11,7 +11,7 @@ use crate::wire::{
 
 impl Cluster {
     /// Goes through everything that is needed, lists what the providers hold, and deletes what nobody can come to need. Needs memory for
-    /// each object and node (see [`super::marks`]). A provider that does not answer keeps its orphans until the next time.
+    /// each object and node (45 and 32 bytes). A provider that does not answer keeps its orphans until the next time.
     ///
     /// # Errors
     /// [`ClientError`]: then nothing was deleted. In particular when a node that is needed is lost.
