@@ -132,6 +132,17 @@ fn a_busy_mount_is_detached_and_says_so() {
 }
 
 #[test]
+fn umount_needs_no_answer_from_the_mount() {
+    let place = Place::new();
+    let mut mount = Mount::local(&place.path("store"), &place.path("mnt"), &[]);
+    mount.process().signal(rustix::process::Signal::STOP);
+    succeed(weft(&["umount", &place.text("mnt")]));
+    assert!(!is_mounted(&place.path("mnt")), "a process that stands still does not keep the path");
+    mount.process().signal(rustix::process::Signal::CONT);
+    until("the mount's process has ended", || mount.process().ended());
+}
+
+#[test]
 fn a_store_is_served_by_one_process_and_a_second_mount_goes_through_it() {
     let place = Place::new();
     let first = Mount::local(&place.path("data"), &place.path("mnt1"), &[]);

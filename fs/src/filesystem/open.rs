@@ -2,6 +2,7 @@
 
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
+use weft_common::id::InodeNumber;
 use weft_common::name::FileName;
 use weft_common::wire::{At, Attributes, Change, ErrorKind, FileKind, NewInode};
 
@@ -42,7 +43,7 @@ impl Filesystem {
                 let recent = if self.settings.entry_lifetime.is_zero() { self.recent.get(inode) } else { None };
                 let newest = match recent {
                     Some(attributes) => attributes,
-                    None => self.attributes_at(At::Head, inode).await?,
+                    None => self.attributes_of_named(inode).await?,
                 };
                 self.catch_up(node, &newest).await;
                 self.open_live(caller, node, newest, mode).await
@@ -57,6 +58,18 @@ impl Filesystem {
                 Ok(Opened { handle, direct: false, keep_cache: true, no_flush: true })
             }
             _ => Err(not_a_file()),
+        }
+    }
+
+    /// The attributes of an inode that the kernel found by a name which it remembers. Where another client gave the name to another
+    /// file a moment ago, the inode has none left: then `ESTALE` has the kernel look the name up again, once, and open what it finds.
+    /// What is in use here may be opened without a name, as `/proc/self/fd` does.
+    async fn attributes_of_named(&self, inode: InodeNumber) -> Result<Attributes, Failure> {
+        let stale = Failure::Refused(ErrorKind::Stale, "the name stands for another file by now");
+        match self.attributes_at(At::Head, inode).await {
+            Ok(attributes) if attributes.links == 0 && self.files.get(inode).is_none() => Err(stale),
+            Err(error) if error.errno() == libc::ENOENT => Err(stale),
+            answer => answer,
         }
     }
 

@@ -176,7 +176,10 @@ impl Names {
                 let inode = self.child(parent, &name)?;
                 let version = self.advance(ChangeKind::Rename, author, inode, |snapshot, _, _| {
                     snapshot.get_mut(&parent).expect("a parent").entries.remove(&name);
-                    snapshot.get_mut(&new_parent).expect("a parent").entries.insert(new_name, inode);
+                    let replaced = snapshot.get_mut(&new_parent).expect("a parent").entries.insert(new_name, inode);
+                    if let Some(replaced) = replaced {
+                        snapshot.get_mut(&replaced).expect("an inode").attributes.links -= 1;
+                    }
                 });
                 Ok((version, Some(inode)))
             }

@@ -4,7 +4,7 @@ use weft_common::wire::{AttributeChange, NewInode, XattrMode};
 
 use crate::filesystem::{AttributeRequest, Caller, RenameMode};
 use crate::inode::NodeId;
-use crate::testing::{FakeVolume, ROOT_USER, TestMount, WRITE, errno};
+use crate::testing::{FakeVolume, READ, ROOT_USER, TestMount, WRITE, errno};
 
 #[tokio::test]
 async fn a_large_directory_is_listed_whole_and_from_anywhere() {
@@ -38,6 +38,33 @@ async fn rename_publishes_what_it_renames() {
     assert_eq!(there.get("frame").await, b"new", "although the writer has not closed it");
     here.close(handle).await.unwrap();
     assert_eq!(there.get(".versions/4/frame").await, b"old");
+}
+
+#[tokio::test]
+async fn an_open_by_a_name_that_another_client_gave_away_looks_the_name_up_again() {
+    let volume = FakeVolume::new();
+    let (here, there) = (TestMount::new(&volume), TestMount::new(&volume));
+    let replace = async || {
+        there.put("frame.tmp", b"new").await;
+        let (from, to) = ((NodeId::ROOT, &b"frame.tmp"[..]), (NodeId::ROOT, &b"frame"[..]));
+        there.filesystem.rename(ROOT_USER, from, to, RenameMode::default()).await.unwrap();
+    };
+    here.put("frame", b"old").await;
+    let known = here.find("frame").await.unwrap();
+    replace().await;
+    here.filesystem.recent.forget(known.attributes.inode);
+    let opened = here.filesystem.open(ROOT_USER, known.node, READ).await;
+    assert_eq!(errno(opened), libc::ESTALE, "the kernel asks for the name again then");
+    assert_eq!(here.get("frame").await, b"new");
+
+    let known = here.find("frame").await.unwrap();
+    let held = here.filesystem.open(ROOT_USER, known.node, READ).await.unwrap();
+    replace().await;
+    here.filesystem.recent.forget(known.attributes.inode);
+    let again = here.filesystem.open(ROOT_USER, known.node, READ).await.unwrap();
+    for opened in [again, held] {
+        here.close(opened.handle).await.unwrap();
+    }
 }
 
 #[tokio::test]
