@@ -46,10 +46,10 @@ fail() {
     exit 1
 }
 
-# A UDP port that nobody listens on now.
+# A UDP port that nobody listens on now, below those that the system gives to clients.
 free_port() {
     while :; do
-        local port=$((20000 + RANDOM % 30000))
+        local port=$((20000 + RANDOM % 12000))
         if ! grep -qi ":$(printf '%04x' "$port") " /proc/net/udp /proc/net/udp6; then
             echo "$port"
             return

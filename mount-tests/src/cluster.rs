@@ -2,9 +2,9 @@
 
 use crate::binaries::path_of;
 use crate::mount::Mount;
+use crate::port::Port;
 use crate::process::{Process, refuse, succeed};
 use crate::wait::until;
-use std::net::UdpSocket;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use tempfile::TempDir;
@@ -51,6 +51,8 @@ struct Server {
     config: PathBuf,
     log: PathBuf,
     process: Option<Process>,
+    /// How often it was started.
+    starts: usize,
 }
 
 impl Server {
@@ -58,6 +60,15 @@ impl Server {
         let mut command = Command::new(path_of("weftd"));
         command.arg("--config").arg(&self.config);
         self.process = Some(Process::start(command, &self.log));
+        self.starts += 1;
+    }
+
+    /// Whether it answers requests: it has said so once for each start.
+    fn serves(&mut self) -> bool {
+        let Some(process) = &mut self.process else { return false };
+        let ended = process.ended();
+        assert!(ended.is_none(), "{} ended with {ended:?}", self.config.display());
+        process.output().matches("weftd serves").count() == self.starts
     }
 }
 
@@ -66,6 +77,7 @@ impl Server {
 pub struct Cluster {
     servers: Vec<Server>,
     manager: String,
+    ports: Vec<Port>,
     mounts: u32,
     // Last, so that the processes are gone before their folders.
     folder: TempDir,
@@ -80,11 +92,12 @@ impl Cluster {
     #[must_use]
     pub fn start(metadata: usize, data: usize) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let manager = free_address();
+        let port = Port::reserve();
+        let manager = port.address();
         let mut init = Command::new(path_of("weftd"));
         init.args(["init", "--listen", &manager, "--dir"]).arg(folder.path().join("cluster"));
         succeed(init);
-        let mut cluster = Self { servers: Vec::new(), manager, mounts: 0, folder };
+        let mut cluster = Self { servers: Vec::new(), manager, ports: vec![port], mounts: 0, folder };
         cluster.add_server("manager", "version-manager");
         for number in 1..=metadata {
             cluster.add_server(&format!("metadata{number}"), "metadata");
@@ -98,23 +111,34 @@ impl Cluster {
     }
 
     fn add_server(&mut self, name: &str, role: &str) {
-        let listen = if role == "version-manager" { self.manager.clone() } else { free_address() };
+        let listen = match role {
+            "version-manager" => self.manager.clone(),
+            _ => self.reserve_port(),
+        };
         let text = format!(
             "roles = [\"{role}\"]\nlisten = \"{listen}\"\nmanagers = [\"{}\"]\nidentity = \"cluster/identity\"\nstore = \"{name}\"\nlog = \"info,weft_server=debug,weft_common=debug\"\n",
             self.manager
         );
         let config = self.folder.path().join(format!("{name}.toml"));
         std::fs::write(&config, text).expect("a configuration file");
-        self.servers.push(Server { config, log: self.folder.path().join(format!("{name}.log")), process: None });
+        let log = self.folder.path().join(format!("{name}.log"));
+        self.servers.push(Server { config, log, process: None, starts: 0 });
     }
 
-    /// Waits until every provider that has a process is alive in the cluster map.
+    fn reserve_port(&mut self) -> String {
+        let port = Port::reserve();
+        let address = port.address();
+        self.ports.push(port);
+        address
+    }
+
+    /// Waits until every server answers and every provider is alive in the cluster map. Both, for a manager that has just been
+    /// started takes every provider for alive until its lease is over.
     fn wait_until_complete(&mut self) {
         let providers = self.servers.len() - 1;
         until(&format!("{providers} providers are alive"), || {
-            for server in &mut self.servers {
-                let ended = server.process.as_mut().and_then(Process::ended);
-                assert!(ended.is_none(), "{} ended with {ended:?}", server.config.display());
+            if !self.servers.iter_mut().all(Server::serves) {
+                return None;
             }
             let mut status = self.weft(&["status", "--json"]);
             status.arg(format!("weft://{}", self.manager));
@@ -256,14 +280,4 @@ impl Cluster {
     pub fn refused(&self, arguments: &[&str]) -> String {
         refuse(self.weft(arguments))
     }
-}
-
-/// A UDP address on loopback that was free a moment ago.
-///
-/// # Panics
-/// When there is none.
-#[must_use]
-pub fn free_address() -> String {
-    let socket = UdpSocket::bind("127.0.0.1:0").expect("a free port");
-    socket.local_addr().expect("its address").to_string()
 }

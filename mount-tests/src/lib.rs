@@ -12,6 +12,7 @@ pub mod explore;
 pub mod fingerprint;
 pub mod mount;
 pub mod operations;
+pub mod port;
 pub mod process;
 pub mod random;
 pub mod sim;

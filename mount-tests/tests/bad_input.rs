@@ -8,9 +8,10 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use weft_mount_tests::binaries::path_of;
-use weft_mount_tests::cluster::{Cluster, Shape, free_address};
+use weft_mount_tests::cluster::{Cluster, Shape};
 use weft_mount_tests::fingerprint::fingerprint;
 use weft_mount_tests::mount::{Mount, is_mounted};
+use weft_mount_tests::port::Port;
 use weft_mount_tests::process::refuse;
 
 const SMALL: Shape = Shape { page_kib: 64, fan_out: 2, copies: 1 };
@@ -54,7 +55,8 @@ fn clusters_and_volumes_that_are_not_what_was_meant() {
     let said = refuse(weft_mount(&wrong, &mountpoint));
     assert_says(&said, &[manager, "do not trust each other", "weftd init"]);
 
-    let nobody = format!("weft://{}/show", free_address());
+    let port = Port::reserve();
+    let nobody = format!("weft://{}/show", port.address());
     let said = refuse(weft_mount(&["--identity", identity, "--timeout", "2s", &nobody], &mountpoint));
     assert_says(&said, &[nobody.trim_start_matches("weft://").trim_end_matches("/show"), "weftd"]);
 

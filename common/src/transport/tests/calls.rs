@@ -119,8 +119,8 @@ fn a_killed_and_restarted_server_says_that_it_was_restarted() {
         runtime.spawn(listener.serve(Arc::new(Echo::default()), "echo".into(), stopped));
         (runtime, address, stop)
     };
-    // The reset key follows from the port, so it has to be known beforehand.
-    let free = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    // The reset key follows from the port, so it has to be known beforehand. It is one that no client is given meanwhile.
+    let free = SocketAddr::from(([127, 0, 0, 1], 16384 + (std::process::id() % 16384) as u16));
     let (first, address, _stop) = life(free);
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let address_called = Address(address.to_string());
