@@ -12,6 +12,7 @@
 
 pub mod blob;
 pub mod checksum;
+pub mod fingerprint;
 pub mod id;
 pub mod limits;
 pub mod name;

@@ -4,14 +4,12 @@
 //! ([`weft_common::weave::Collection`]). Everything here may break off anywhere and be done again, by any server: versions are offered
 //! until they are reported collected. Deletion has no hurry: one version after the other, with a pause when there is nothing to do.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use tokio::time::Instant;
 use weft_common::client::{ClientError, Cluster, Collected};
 use weft_common::clock::Clock;
 use weft_common::id::VolumeId;
 use weft_common::limits::{COLLECTOR_ROUND, RETENTION_ROUND, SWEEP_ROUND};
-use weft_common::time::Timestamp;
 use weft_common::wire::Swept;
 
 /// Collects until it is dropped or aborted. Failures are logged and tried again in the next round.
@@ -29,8 +27,12 @@ pub async fn collect(cluster: Arc<Cluster>, clock: Arc<dyn Clock>) {
         };
         let is_due = applied.is_none_or(|applied| applied.elapsed() >= RETENTION_ROUND);
         for volume in volumes {
-            if is_due && let Err(error) = apply_policy(&cluster, volume, clock.now()).await {
-                tracing::debug!(%volume, %error, "the retention policy cannot be applied now; trying again");
+            if is_due {
+                match cluster.apply_retention(volume, clock.now()).await {
+                    Ok(0) => {}
+                    Ok(versions) => tracing::info!(%volume, versions, "versions thinned by the retention policy"),
+                    Err(error) => tracing::debug!(%volume, %error, "the retention policy cannot be applied now; trying again"),
+                }
             }
             match collect_volume(&cluster, volume).await {
                 Ok(collected) if collected == Collected::default() => {}
@@ -46,21 +48,6 @@ pub async fn collect(cluster: Arc<Cluster>, clock: Arc<dyn Clock>) {
         }
         sweep_if_due(&cluster, &mut swept).await;
     }
-}
-
-/// Lets go of what the volume's policy does not keep at `now`.
-async fn apply_policy(cluster: &Cluster, volume: VolumeId, now: Timestamp) -> Result<(), ClientError> {
-    let policy = cluster.retention(volume).await?;
-    if policy.keeps_everything() {
-        return Ok(());
-    }
-    // Tags are kept by the version manager in any case; here they would only split ranges.
-    let expired = policy.expired(&cluster.kept_versions(volume).await?, &BTreeSet::new(), now);
-    if !expired.is_empty() {
-        let versions = cluster.thin(volume, expired).await?;
-        tracing::info!(%volume, versions, "versions thinned by the retention policy");
-    }
-    Ok(())
 }
 
 /// Deletes orphans if somebody asked for it, and otherwise rarely: it goes through everything there is.

@@ -11,6 +11,7 @@ use super::retry::{Context, Retry};
 use crate::id::{BlobId, BlobVersion, NodeId, PageObjectId, ProviderId, VolumeId, VolumeVersion};
 use crate::limits::{NODE_BATCHES_AT_ONCE_MAX, OBJECTS_PER_DELETE_MAX};
 use crate::retention::{Dated, Retention};
+use crate::time::Timestamp;
 use crate::weave::{CollectStep, Collection, Garbage, Node};
 use crate::wire::{
     CollectionJob, DataReply, DataRequest, ErrorKind, GarbageStatistics, HistoryReply, HistoryRequest, MetadataReply,
@@ -18,7 +19,7 @@ use crate::wire::{
 };
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// What a collection deleted, each thing counted once however many copies it had.
@@ -96,6 +97,35 @@ impl Cluster {
             }
         }
         Ok(count)
+    }
+
+    /// Every version that a volume keeps, and those of them that its policy lets go at `now`. Versions in `tagged` stay whatever
+    /// the policy says; the version manager keeps them in any case, so who is about to [thin](Self::thin) need not name them.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn expired(
+        &self,
+        volume: VolumeId,
+        tagged: &BTreeSet<VolumeVersion>,
+        now: Timestamp,
+    ) -> Result<(Vec<Dated>, Vec<VersionRange>), ClientError> {
+        let policy = self.retention(volume).await?;
+        let kept = self.kept_versions(volume).await?;
+        let expired = policy.expired(&kept, tagged, now);
+        Ok((kept, expired))
+    }
+
+    /// Lets go of what a volume's policy does not keep at `now`. Answers how many versions went.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn apply_retention(&self, volume: VolumeId, now: Timestamp) -> Result<u64, ClientError> {
+        if self.retention(volume).await?.keeps_everything() {
+            return Ok(0);
+        }
+        let (_, expired) = self.expired(volume, &BTreeSet::new(), now).await?;
+        self.thin(volume, expired).await
     }
 
     /// What there is to collect in a volume.

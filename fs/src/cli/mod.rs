@@ -22,6 +22,7 @@ mod names;
 mod output;
 mod restore;
 mod retention;
+mod states;
 mod status;
 mod tag;
 mod target;

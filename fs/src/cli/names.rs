@@ -17,6 +17,9 @@ use weft_common::wire::{NamespaceAnswer, Query, Tag};
 
 const PAGE: u32 = ENTRIES_PER_ANSWER_MAX as u32;
 
+/// A change that removes a name, and the path that goes with it.
+pub(super) type Removal = (Vec<FileName>, Change);
+
 /// An open volume.
 #[derive(Clone, Debug)]
 pub(super) struct Volume {
@@ -198,25 +201,40 @@ impl Volume {
         }
     }
 
+    /// What removes that which stands at `path`, and of a directory all that is in it first.
+    ///
+    /// # Errors
+    /// [`CliError`].
+    pub(super) fn removals(
+        &self,
+        parent: InodeNumber,
+        path: Vec<FileName>,
+        what: Attributes,
+    ) -> BoxFuture<'_, Result<Vec<Removal>, CliError>> {
+        Box::pin(async move {
+            let Some(name) = path.last().cloned() else { return Ok(Vec::new()) };
+            if what.kind != FileKind::Directory {
+                return Ok(vec![(path, Change::Unlink { parent, name })]);
+            }
+            let mut removals = Vec::new();
+            for entry in self.entries(At::Head, what.inode).await? {
+                let below = path.iter().cloned().chain([entry.name]).collect();
+                removals.extend(self.removals(what.inode, below, entry.attributes).await?);
+            }
+            removals.push((path, Change::RemoveDirectory { parent, name }));
+            Ok(removals)
+        })
+    }
+
     /// Removes a name, and of a directory all that is in it first.
     ///
     /// # Errors
     /// [`CliError`].
-    pub(super) fn remove_all(
-        &self,
-        parent: InodeNumber,
-        name: FileName,
-        what: Attributes,
-    ) -> BoxFuture<'_, Result<(), CliError>> {
-        Box::pin(async move {
-            if what.kind != FileKind::Directory {
-                return self.change(Change::Unlink { parent, name }).await.map(drop);
-            }
-            for entry in self.entries(At::Head, what.inode).await? {
-                self.remove_all(what.inode, entry.name, entry.attributes).await?;
-            }
-            self.change(Change::RemoveDirectory { parent, name }).await.map(drop)
-        })
+    pub(super) async fn remove_all(&self, parent: InodeNumber, name: FileName, what: Attributes) -> Result<(), CliError> {
+        for (_, change) in self.removals(parent, vec![name], what).await? {
+            self.change(change).await?;
+        }
+        Ok(())
     }
 
     /// The extended attributes of an inode.

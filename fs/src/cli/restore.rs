@@ -241,36 +241,19 @@ impl Restorer<'_> {
     }
 
     /// Removes a name; of a directory first what is in it.
-    fn remove<'a>(&'a self, place: &'a Place, now: Attributes) -> BoxFuture<'a, Result<(), CliError>> {
-        Box::pin(async move {
-            let (Some(parent), Some(name)) = (place.parent, place.path.last()) else { return Ok(()) };
-            if now.kind == FileKind::Directory {
-                for entry in self.volume.entries(At::Head, now.inode).await? {
-                    let path = place.path.iter().cloned().chain([entry.name]).collect();
-                    let below = Place { path, parent: Some(now.inode), source: None, now: None, then: None };
-                    self.remove(&below, entry.attributes).await?;
-                }
+    async fn remove(&self, place: &Place, now: Attributes) -> Result<(), CliError> {
+        let Some(parent) = place.parent else { return Ok(()) };
+        for (path, change) in self.volume.removals(parent, place.path.clone(), now).await? {
+            self.report(|report| report.removed.push(show_path(&path)));
+            if !self.dry_run {
+                self.volume.change(change).await?;
             }
-            self.report(|report| report.removed.push(show_path(&place.path)));
-            if self.dry_run {
-                return Ok(());
-            }
-            let name = name.clone();
-            let change = match now.kind {
-                FileKind::Directory => Change::RemoveDirectory { parent, name },
-                _ => Change::Unlink { parent, name },
-            };
-            self.volume.change(change).await.map(drop)
-        })
+        }
+        Ok(())
     }
 
-    /// Whether an inode is what it was, extended attributes included; a directory's entries are not looked at.
     async fn is_as_it_was(&self, then: &Attributes, now: &Attributes) -> Result<bool, CliError> {
-        if (then.inode, then.version) == (now.inode, now.version) {
-            return Ok(true);
-        }
-        Ok(is_alike(then, now)
-            && self.volume.xattrs(At::Version(self.to), then.inode).await? == self.volume.xattrs(At::Head, now.inode).await?)
+        Ok(self.volume.difference((At::Version(self.to), then), (At::Head, now)).await?.is_none())
     }
 
     fn report(&self, change: impl FnOnce(&mut Report)) {
@@ -280,14 +263,6 @@ impl Restorer<'_> {
 
 fn is_directory(side: &Option<Attributes>) -> bool {
     side.as_ref().is_some_and(|side| side.kind == FileKind::Directory)
-}
-
-/// Whether content, mode, owner and time are the same; of a directory, whose content is looked at by itself, mode and owner.
-fn is_alike(then: &Attributes, now: &Attributes) -> bool {
-    let owner = |side: &Attributes| (side.kind, side.mode, side.uid, side.gid, side.rdev);
-    let content = |side: &Attributes| (side.modified, side.tree.map(|tree| (tree.size, tree.root_id(), tree.geometry)));
-    let same_link = then.kind != FileKind::Symlink || then.inode == now.inode;
-    owner(then) == owner(now) && (then.kind == FileKind::Directory || content(then) == content(now)) && same_link
 }
 
 fn text(report: &Report) -> String {

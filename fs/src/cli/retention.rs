@@ -6,14 +6,13 @@ use super::error::CliError;
 use super::human;
 use super::output::{self, Output, table};
 use serde::Serialize;
-use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::sync::Arc;
 use std::time::Duration;
 use weft_common::client::Cluster;
+use weft_common::clock::{Clock, SystemClock};
 use weft_common::id::VolumeId;
 use weft_common::retention::{Dated, Retention};
-use weft_common::time::Timestamp;
 use weft_common::wire::{Swept, VersionRange};
 
 /// How often `weft gc` looks whether the servers are done.
@@ -118,10 +117,9 @@ async fn set(client: &Client, args: &RetentionSetArgs) -> Result<(), CliError> {
 }
 
 async fn explain(client: &Client, args: &VolumeArgs) -> Result<(), CliError> {
-    let (cluster, volume) = open(client, &args.target, &args.identity).await?;
-    let tagged = tagged(client, &args.target, &args.identity).await?;
-    let kept = cluster.kept_versions(volume).await?;
-    let expired = expired(&cluster, volume, &kept, &tagged).await?;
+    let (cluster, volume, _) = client.open_with_cluster(&args.target, &args.identity).await?;
+    let tagged = volume.tags().await?.into_iter().map(|tag| tag.version).collect();
+    let (kept, expired) = cluster.expired(volume.names.info().id, &tagged, SystemClock.now()).await?;
     let goes: u64 = expired.iter().map(|range| kept_within(&kept, range).count() as u64).sum();
     let ranges = expired.iter().map(|range| row(&kept, range)).collect();
     let explanation = Explanation { kept: kept.len() as u64 - goes, goes, ranges };
@@ -135,25 +133,6 @@ async fn explain(client: &Client, args: &VolumeArgs) -> Result<(), CliError> {
         if rows.is_empty() { sum } else { table(&["VERSIONS", "FROM", "TO", "KEPT INSTEAD"], &rows) + &sum }
     });
     Ok(())
-}
-
-async fn tagged(
-    client: &Client,
-    target: &OsStr,
-    args: &super::args::IdentityArgs,
-) -> Result<BTreeSet<weft_common::id::VolumeVersion>, CliError> {
-    let (volume, _) = client.open_path(target, args).await?;
-    Ok(volume.tags().await?.into_iter().map(|tag| tag.version).collect())
-}
-
-async fn expired(
-    cluster: &Cluster,
-    volume: VolumeId,
-    kept: &[Dated],
-    tagged: &BTreeSet<weft_common::id::VolumeVersion>,
-) -> Result<Vec<VersionRange>, CliError> {
-    let policy = cluster.retention(volume).await?;
-    Ok(policy.expired(kept, tagged, Timestamp::from(std::time::SystemTime::now())))
 }
 
 fn kept_within<'k>(kept: &'k [Dated], range: &VersionRange) -> impl Iterator<Item = &'k Dated> {
@@ -179,9 +158,7 @@ fn row(kept: &[Dated], range: &VersionRange) -> RangeRow {
 /// [`CliError`].
 pub(super) async fn gc(client: &Client, args: &GcArgs) -> Result<(), CliError> {
     let (cluster, volume) = open(client, &args.target, &args.identity).await?;
-    let kept = cluster.kept_versions(volume).await?;
-    let expired = expired(&cluster, volume, &kept, &BTreeSet::new()).await?;
-    let thinned = cluster.thin(volume, expired).await?;
+    let thinned = cluster.apply_retention(volume, SystemClock.now()).await?;
     output::note(&format!("{thinned} versions let go"));
     if args.no_wait {
         return Ok(());
@@ -227,6 +204,7 @@ async fn sweep(cluster: &Cluster) -> Result<(), CliError> {
 mod tests {
     use super::*;
     use weft_common::id::VolumeVersion;
+    use weft_common::time::Timestamp;
 
     #[test]
     fn a_policy_reads_as_a_sentence() {

@@ -1,10 +1,10 @@
 //! What should be: each blob's log, content and nodes, worked out from the operations alone.
 
 use std::collections::{BTreeMap, BTreeSet};
-use weft_common::id::{BlobId, BlobVersion, NodeId};
+use weft_common::id::{BlobId, NodeId};
 use weft_common::weave::testing::definition::{BlobLog, Definition};
 use weft_common::weave::testing::model::FileModel;
-use weft_common::weave::{Geometry, LogEntry, Node, Operation, Tree, tree_of};
+use weft_common::weave::{Geometry, LogEntry, Node, Operation, Tree};
 
 /// One blob.
 #[derive(Clone, Debug)]
@@ -54,20 +54,18 @@ impl Oracle {
         model.apply(operation);
         self.logs[blob].entries.push(entry);
         let version = self.logs[blob].entries.len() as u64;
-        let definition = Definition { logs: &self.logs, geometry: self.geometry, fault: None };
-        let nodes = definition.nodes(blob, version).into_iter().collect();
+        let nodes = self.definition().nodes(blob, version).into_iter().collect();
         self.blobs[blob].models.push(model);
         self.blobs[blob].nodes.push(nodes);
         self.blobs[blob].committed.push(false);
     }
 
     pub fn tree(&self, blob: usize, version: u64) -> Tree {
-        let log = &self.logs[blob];
-        match (version.checked_sub(1), log.origin) {
-            (Some(place), _) => tree_of(log.id, self.geometry, &log.entries[place as usize]),
-            (None, None) => Tree::empty(log.id, self.geometry),
-            (None, Some((origin, version))) => Tree { blob: log.id, version: BlobVersion(0), ..self.tree(origin, version) },
-        }
+        self.definition().tree(blob, version)
+    }
+
+    fn definition(&self) -> Definition<'_> {
+        Definition { logs: &self.logs, geometry: self.geometry, fault: None }
     }
 
     /// Whether a clone began with this version.

@@ -2,39 +2,11 @@
 //! copies there are of it.
 
 use super::Class;
+use crate::fingerprint::{FingerprintMap, Fingerprints};
 use crate::id::{GroupId, NodeId, PageObjectId, VolumeId};
 use crate::weave::PageObject;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::hash::{BuildHasher, Hash, Hasher, RandomState};
-
-/// Stands for a node's id: 128 bits, keyed at random for each process, so that two nodes meet by no accident and by nobody's intent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Fingerprint([u32; 4]);
-
-impl Hash for Fingerprint {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        state.write_u64(u64::from(self.0[0]) | u64::from(self.0[1]) << 32);
-    }
-}
-
-/// A fingerprint is random already: its first half is its hash.
-#[derive(Debug, Default)]
-struct FirstHalf(u64);
-
-impl Hasher for FirstHalf {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        self.0 = bytes.iter().fold(self.0, |sum, byte| sum.rotate_left(8) ^ u64::from(*byte));
-    }
-
-    fn write_u64(&mut self, value: u64) {
-        self.0 = value;
-    }
-}
 
 /// What is known of a page object that is needed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,8 +19,9 @@ pub(crate) struct Mark {
 /// See the module.
 #[derive(Debug, Default)]
 pub(crate) struct Marks {
-    seeds: [RandomState; 2],
-    nodes: HashMap<Fingerprint, Class, std::hash::BuildHasherDefault<FirstHalf>>,
+    fingerprints: Fingerprints,
+    /// By fingerprint of a node's id.
+    nodes: FingerprintMap<Class>,
     /// By session and sequence, in halves: so an entry needs no padding.
     objects: HashMap<[u32; 4], Mark>,
 }
@@ -56,8 +29,7 @@ pub(crate) struct Marks {
 impl Marks {
     /// Marks a node; `false` if it was marked before, which then stays as it is.
     pub(crate) fn node(&mut self, id: &NodeId, class: Class) -> bool {
-        let fingerprint = self.fingerprint(id);
-        match self.nodes.entry(fingerprint) {
+        match self.nodes.entry(self.fingerprints.of(id)) {
             Entry::Occupied(_) => false,
             Entry::Vacant(place) => {
                 place.insert(class);
@@ -68,7 +40,7 @@ impl Marks {
 
     /// What a node is needed for.
     pub(crate) fn of_node(&self, id: &NodeId) -> Option<Class> {
-        self.nodes.get(&self.fingerprint(id)).copied()
+        self.nodes.get(&self.fingerprints.of(id)).copied()
     }
 
     /// Marks a page object; `false` if it was marked before.
@@ -86,11 +58,6 @@ impl Marks {
     pub(crate) fn of_object(&self, id: &PageObjectId) -> Option<Mark> {
         self.objects.get(&halves(id)).copied()
     }
-
-    fn fingerprint(&self, id: &NodeId) -> Fingerprint {
-        let [first, second] = [self.seeds[0].hash_one(id), self.seeds[1].hash_one(id)];
-        Fingerprint([first as u32, (first >> 32) as u32, second as u32, (second >> 32) as u32])
-    }
 }
 
 fn halves(id: &PageObjectId) -> [u32; 4] {
@@ -99,7 +66,7 @@ fn halves(id: &PageObjectId) -> [u32; 4] {
 
 const _: () = {
     assert!(size_of::<([u32; 4], Mark)>() == 28);
-    assert!(size_of::<(Fingerprint, Class)>() == 20);
+    assert!(size_of::<(crate::fingerprint::Fingerprint, Class)>() == 20);
 };
 
 #[cfg(test)]

@@ -6,7 +6,7 @@
 
 use super::faults::Fault;
 use crate::id::{BlobId, BlobVersion, NodeId};
-use crate::weave::{Birth, Fragment, Geometry, LogEntry, Node, NodeRef, PageDescriptor, Slot};
+use crate::weave::{Birth, Fragment, Geometry, LogEntry, Node, NodeRef, PageDescriptor, Slot, Tree, tree_of};
 
 /// A blob's whole log.
 #[derive(Clone, Debug)]
@@ -27,6 +27,16 @@ pub struct Definition<'l> {
 }
 
 impl Definition<'_> {
+    /// The tree of a version; that of a clone's version 0 is its origin's.
+    pub fn tree(&self, blob: usize, version: u64) -> Tree {
+        let log = &self.logs[blob];
+        match (version.checked_sub(1), log.origin) {
+            (Some(place), _) => tree_of(log.id, self.geometry, &log.entries[place as usize]),
+            (None, None) => Tree::empty(log.id, self.geometry),
+            (None, Some((origin, version))) => Tree { blob: log.id, version: BlobVersion(0), ..self.tree(origin, version) },
+        }
+    }
+
     /// T_v: the version's root, and below it every slot that meets the update and is not wiped out.
     pub fn nodes(&self, blob: usize, version: u64) -> Vec<(NodeId, Node)> {
         let entry = &self.logs[blob].entries[version as usize - 1];

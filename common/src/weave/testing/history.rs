@@ -11,7 +11,7 @@ use super::random::Random;
 use crate::id::{BlobId, BlobVersion, NodeId, PageObjectId, VolumeId};
 use crate::weave::{
     Geometry, LogEntry, Node, Operation, Tree, Update, Walk, WalkError, Weaver, assign, crowded_pages, decode_node, encode_node,
-    touches_since, tree_of,
+    touches_since,
 };
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -158,12 +158,12 @@ impl History {
     }
 
     pub fn tree(&self, blob: usize, version: u64) -> Tree {
-        let log = &self.logs[blob];
-        match (version.checked_sub(1), log.origin) {
-            (Some(place), _) => tree_of(log.id, self.geometry, &log.entries[place as usize]),
-            (None, None) => Tree::empty(log.id, self.geometry),
-            (None, Some((origin, version))) => Tree { blob: log.id, version: BlobVersion(0), ..self.tree(origin, version) },
-        }
+        self.definition().tree(blob, version)
+    }
+
+    /// What the logs define, without a planted bug.
+    fn definition(&self) -> Definition<'_> {
+        Definition { logs: &self.logs, geometry: self.geometry, fault: None }
     }
 
     fn clone_any(&mut self) {
@@ -307,8 +307,7 @@ impl History {
         let blob = self.random.below(self.logs.len() as u64) as usize;
         if self.collector == Collector::IgnoresLateWriters && self.published[blob] > 0 {
             let version = self.random.between(1, self.published[blob]);
-            let definition = Definition { logs: &self.logs, geometry: self.geometry, fault: None };
-            return self.store(definition.nodes(blob, version));
+            return self.store(self.definition().nodes(blob, version));
         }
         let versions = self.readable(blob);
         if versions.is_empty() {
@@ -323,8 +322,7 @@ impl History {
     /// `None` if the only base that is left is none for this version: then it is published already.
     fn build(&mut self, blob: usize, version: u64) -> Result<Option<Vec<(NodeId, Node)>>, Violation> {
         if let Builder::Definition(fault) = self.builder {
-            let definition = Definition { logs: &self.logs, geometry: self.geometry, fault };
-            return Ok(Some(definition.nodes(blob, version)));
+            return Ok(Some(Definition { fault, ..self.definition() }.nodes(blob, version)));
         }
         // Any base will do that the writer saw once; it may have been collected meanwhile.
         let base = self.random.between(0, self.published[blob].min(version - 1));
@@ -339,8 +337,7 @@ impl History {
             woven => woven?,
         };
         if self.builder == Builder::Weaver {
-            let definition = Definition { logs: &self.logs, geometry: self.geometry, fault: None };
-            check_definition(&woven, definition.nodes(blob, version))?;
+            check_definition(&woven, self.definition().nodes(blob, version))?;
         }
         Ok(Some(woven))
     }

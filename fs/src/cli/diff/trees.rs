@@ -2,12 +2,12 @@
 
 use super::super::error::CliError;
 use super::super::names::Volume;
+use super::super::states::Difference;
 use super::candidates::{Path, candidates};
 use std::collections::BTreeMap;
 use weft_common::id::{InodeNumber, VolumeVersion};
 use weft_common::name::FileName;
-use weft_common::weave::Tree;
-use weft_common::wire::{At, Attributes, FileKind, NamespaceAnswer, Query};
+use weft_common::wire::{At, Attributes, FileKind};
 
 /// A path at which the versions differ.
 #[derive(Debug)]
@@ -143,45 +143,15 @@ impl Comparison<'_> {
             (Some(_), None) => return Ok(Some("removed")),
             (Some(old), Some(new)) => (old, new),
         };
-        if old.kind != new.kind {
-            return Ok(Some("replaced"));
-        }
-        let same_content = match old.kind {
-            FileKind::File => same_bytes(old.tree.as_ref(), new.tree.as_ref()),
-            FileKind::Symlink if old.inode != new.inode => {
-                self.link_target(self.from, old.inode).await? == self.link_target(self.to, new.inode).await?
-            }
-            _ => old.rdev == new.rdev,
-        };
-        if !same_content {
-            return Ok(Some("modified"));
-        }
-        let owner = |side: &Attributes| (side.mode, side.uid, side.gid);
-        let touched = old.kind == FileKind::File && old.modified != new.modified;
-        let same = owner(old) == owner(new)
-            && !touched
-            && ((old.inode, old.version) == (new.inode, new.version)
-                || self.volume.xattrs(At::Version(self.from), old.inode).await?
-                    == self.volume.xattrs(At::Version(self.to), new.inode).await?);
-        Ok((!same).then_some("attributes"))
-    }
-
-    async fn link_target(&self, version: VolumeVersion, inode: InodeNumber) -> Result<Vec<u8>, CliError> {
-        match self.volume.names.query(At::Version(version), Query::ReadLink(inode)).await? {
-            NamespaceAnswer::Bytes(target) => Ok(target),
-            _ => Err(CliError::UnexpectedAnswer("read_link")),
-        }
+        let difference = self.volume.difference((At::Version(self.from), old), (At::Version(self.to), new)).await?;
+        Ok(difference.map(|difference| match difference {
+            Difference::Kind => "replaced",
+            Difference::Content => "modified",
+            Difference::Attributes => "attributes",
+        }))
     }
 }
 
 fn inode_of_directory(side: &Option<Attributes>) -> Option<InodeNumber> {
     side.as_ref().filter(|side| side.kind == FileKind::Directory).map(|side| side.inode)
-}
-
-/// Whether two trees surely read the same: equal size and the same root node, as a restored file has with its origin.
-pub(super) fn same_bytes(old: Option<&Tree>, new: Option<&Tree>) -> bool {
-    match (old, new) {
-        (Some(old), Some(new)) => old.size == new.size && old.root_id() == new.root_id() && old.geometry == new.geometry,
-        _ => old.is_none() && new.is_none(),
-    }
 }

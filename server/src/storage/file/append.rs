@@ -2,7 +2,7 @@
 
 use super::disk::DiskFile;
 use super::engine::{Engine, Segment};
-use super::index::{Fingerprint, Location};
+use super::index::Location;
 use super::reclaim::is_punched;
 use super::record::{BLOCK_BYTES, Place, RecordHeader, SEGMENT_HEADER_BYTES, SegmentHeader, TOMBSTONES_PER_RECORD, aligned};
 use crate::storage::memory::check_size;
@@ -12,6 +12,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
+use weft_common::fingerprint::Fingerprint;
 use weft_common::limits::{STORE_GRAVES_MAX, STORE_SEGMENTS_UNSYNCED_MAX};
 
 /// Records that one write call takes; and bytes, unless one record alone has more.

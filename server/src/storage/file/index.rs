@@ -1,15 +1,14 @@
 //! Where each object lies, in memory: 28 bytes an object in the table, about 46 with the table's free slots.
 //!
-//! Keys are 32 bytes; the table holds a 128-bit fingerprint instead, keyed at random for each process so that nobody can make two
-//! keys meet. The full key stands in the record's header and is compared on every read. A hash table is between 7/16 and 7/8 full, because
-//! it doubles; so this one is cut into shards of sizes from 1 to 2, of which at any time one is about to double and one has just done so.
-//! That keeps the whole at its mean, and growing copies only a small part at a time.
+//! Keys are 32 bytes; the table holds their [fingerprints](weft_common::fingerprint) instead. The full key stands in the record's
+//! header and is compared on every read. A hash table is between 7/16 and 7/8 full, because it doubles; so this one is cut into
+//! shards of sizes from 1 to 2, of which at any time one is about to double and one has just done so. That keeps the whole at its
+//! mean, and growing copies only a small part at a time.
 
 use super::record::Place;
 use crate::storage::Key;
-use std::collections::HashMap;
-use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 use std::sync::{PoisonError, RwLock};
+use weft_common::fingerprint::{Fingerprint, FingerprintMap, Fingerprints};
 
 const SHARDS: usize = 16;
 
@@ -21,48 +20,16 @@ pub(super) struct Location {
     pub(super) record_bytes: u32,
 }
 
-/// Stands for a key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Fingerprint([u32; 4]);
-
-impl Hash for Fingerprint {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        state.write_u64(u64::from(self.0[0]) | u64::from(self.0[1]) << 32);
-    }
-}
-
-/// A fingerprint is random already: its first half is its hash.
-#[derive(Debug, Default)]
-struct FirstHalf(u64);
-
-impl Hasher for FirstHalf {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        // Not reached by `Fingerprint`; still a hash.
-        self.0 = bytes.iter().fold(self.0, |sum, byte| sum.rotate_left(8) ^ u64::from(*byte));
-    }
-
-    fn write_u64(&mut self, value: u64) {
-        self.0 = value;
-    }
-}
-
-type Table = HashMap<Fingerprint, Location, std::hash::BuildHasherDefault<FirstHalf>>;
-
 /// The table.
 #[derive(Debug, Default)]
 pub(super) struct Index {
-    seeds: [RandomState; 2],
-    shards: [RwLock<Table>; SHARDS],
+    fingerprints: Fingerprints,
+    shards: [RwLock<FingerprintMap<Location>>; SHARDS],
 }
 
 impl Index {
     pub(super) fn fingerprint(&self, key: &Key) -> Fingerprint {
-        let [first, second] = [self.seeds[0].hash_one(key.0), self.seeds[1].hash_one(key.0)];
-        Fingerprint([first as u32, (first >> 32) as u32, second as u32, (second >> 32) as u32])
+        self.fingerprints.of(&key.0)
     }
 
     pub(super) fn get(&self, fingerprint: Fingerprint) -> Option<Location> {
@@ -82,8 +49,8 @@ impl Index {
         self.shards.iter().map(|shard| shard.read().unwrap_or_else(PoisonError::into_inner).len() as u64).sum()
     }
 
-    fn shard(&self, fingerprint: Fingerprint) -> &RwLock<Table> {
-        &self.shards[shard_of(fingerprint.0[3])]
+    fn shard(&self, fingerprint: Fingerprint) -> &RwLock<FingerprintMap<Location>> {
+        &self.shards[shard_of(fingerprint.spare_bits())]
     }
 }
 
