@@ -62,6 +62,10 @@ pub(super) enum Command {
     Receive(ReceiveArgs),
     /// Read every copy of every page of files, and compare it with its checksums
     Verify(VerifyArgs),
+    /// Show what fills the disks of a cluster: by provider, by volume, live and past
+    Df(DfArgs),
+    /// Show what a file or directory takes, with its history
+    Du(DuArgs),
     /// Check a volume or a whole cluster: every copy of every kept version, and what is stored beside it
     Fsck(FsckArgs),
     /// Show providers, volumes and sessions of a cluster
@@ -523,4 +527,35 @@ pub(super) struct FsckArgs {
     /// What about: weft://HOST for everything, or a volume.
     #[command(flatten)]
     pub cluster: ClusterArgs,
+}
+
+/// `weft df`.
+#[derive(Args, Clone, Debug)]
+#[command(
+    after_help = "Examples:\n  weft df weft://server\n  weft df /mnt/show --json\n\nBytes on disks: every copy counts, and what the stores add to each object. It goes through all nodes and reads no page."
+)]
+pub(super) struct DfArgs {
+    /// What about.
+    #[command(flatten)]
+    pub cluster: ClusterArgs,
+}
+
+/// `weft du`.
+#[derive(Args, Clone, Debug)]
+#[command(
+    after_help = "Examples:\n  weft du /mnt/show/shots\n  weft du --history shots/frame.0042.exr\n  weft du weft://server/show --history --json\n\nWhat several files share is counted once."
+)]
+pub(super) struct DuArgs {
+    /// A file or directory: a path in a mount, or weft://HOST/VOLUME/PATH
+    #[arg(value_hint = ValueHint::AnyPath)]
+    pub target: OsString,
+    /// Count what older kept versions need as well
+    #[arg(long)]
+    pub history: bool,
+    /// How it is printed.
+    #[command(flatten)]
+    pub format: Format,
+    /// Who we are.
+    #[command(flatten)]
+    pub identity: IdentityArgs,
 }

@@ -9,6 +9,7 @@ mod args;
 mod clone;
 mod connect;
 mod daemon;
+mod df;
 mod diff;
 mod error;
 mod fsck;
@@ -95,6 +96,8 @@ fn run_command(arguments: Vec<OsString>) -> Result<ExitCode, CliError> {
         Command::Tag(command) => tool("weft tag", async |client| tag::run(client, command).await)?,
         Command::Retention(command) => tool("weft retention", async |client| retention::run(client, command).await)?,
         Command::Gc(args) => tool("weft gc", async |client| retention::gc(client, args).await)?,
+        Command::Df(args) => tool("weft df", async |client| df::df(client, &args.cluster).await)?,
+        Command::Du(args) => tool("weft du", async |client| df::du(client, args).await)?,
         Command::Fsck(args) => tool("weft fsck", async |client| fsck::run(client, &args.cluster).await)?,
         Command::Verify(args) => tool("weft verify", async |client| verify::run(client, args).await)?,
         Command::Status(args) => tool("weft status", async |client| status::run(client, args).await)?,

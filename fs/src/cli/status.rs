@@ -59,19 +59,29 @@ pub(super) async fn run(client: &Client, args: &StatusArgs) -> Result<(), CliErr
 fn provider_row(provider: &ProviderInfo) -> ProviderRow {
     ProviderRow {
         id: provider.id.0,
-        role: match provider.role {
-            ProviderRole::Data => "data",
-            ProviderRole::Metadata => "metadata",
-        },
+        role: role_name(provider.role),
         address: provider.address.clone(),
         zone: provider.zone.clone(),
-        state: match provider.state {
-            ProviderState::Alive => "alive",
-            ProviderState::Dead => "dead",
-            ProviderState::Full => "full",
-        },
+        state: state_name(provider.state),
         total_bytes: provider.total_bytes,
         free_bytes: provider.free_bytes,
+    }
+}
+
+/// A role in one word.
+pub(super) fn role_name(role: ProviderRole) -> &'static str {
+    match role {
+        ProviderRole::Data => "data",
+        ProviderRole::Metadata => "metadata",
+    }
+}
+
+/// A state in one word.
+pub(super) fn state_name(state: ProviderState) -> &'static str {
+    match state {
+        ProviderState::Alive => "alive",
+        ProviderState::Dead => "dead",
+        ProviderState::Full => "full",
     }
 }
 

@@ -8,4 +8,5 @@ mod crashes;
 mod files;
 mod harness;
 mod sessions;
+mod sweeps;
 mod writers;

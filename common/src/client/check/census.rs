@@ -52,6 +52,8 @@ pub(crate) enum Mode<'a> {
     Mark,
     /// Reads every copy of everything, and collects what is wrong.
     Check(&'a mut Checked),
+    /// As `Mark`; is told of each page object that is new.
+    Count(&'a mut (dyn FnMut(&PageObject) + Send)),
 }
 
 /// What a checking census found.
@@ -183,7 +185,13 @@ impl Cluster {
 
     /// Marks all that is reached from `tree` and not marked yet. Copies are looked at of what a kept version shows only: of other
     /// versions they may be being deleted.
-    async fn mark_tree(&self, census: &mut Census, tree: &Tree, class: Class, mode: &mut Mode<'_>) -> Result<(), ClientError> {
+    pub(crate) async fn mark_tree(
+        &self,
+        census: &mut Census,
+        tree: &Tree,
+        class: Class,
+        mode: &mut Mode<'_>,
+    ) -> Result<(), ClientError> {
         let volume = tree.blob.volume;
         let marks = &mut census.marks;
         let mut walk = Inventory::new(tree, &mut |id| marks.node(id, class));
@@ -199,8 +207,8 @@ impl Cluster {
             if !missing.is_empty() && self.is_needed(tree).await? {
                 census.has_gaps = true;
                 match mode {
-                    Mode::Mark => return Err(stops(&missing, tree)),
                     Mode::Check(checked) => checked.faults.extend(missing),
+                    Mode::Mark | Mode::Count(_) => return Err(stops(&missing, tree)),
                 }
             }
             let mut placed: Vec<Placed> = Vec::new();
@@ -212,10 +220,10 @@ impl Cluster {
             }
             let objects = placed.into_iter().map(|placed| placed.object);
             let new: Vec<_> = objects.filter(|object| marks.object(object, volume, class)).collect();
-            if let Mode::Check(checked) = mode
-                && class.is_kept()
-            {
-                self.check_marked(new, checked).await;
+            match mode {
+                Mode::Check(checked) if class.is_kept() => self.check_marked(new, checked).await,
+                Mode::Count(hear) => new.iter().for_each(|object| hear(object)),
+                Mode::Check(_) | Mode::Mark => {}
             }
         }
     }

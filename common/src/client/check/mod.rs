@@ -15,6 +15,7 @@
 
 mod census;
 mod copies;
+mod count;
 mod fsck;
 mod marks;
 mod space;
@@ -24,6 +25,7 @@ mod taint;
 mod tree;
 
 pub use census::Contradiction;
+pub use count::{Count, Counted};
 pub use fsck::{Affected, Fsck, FsckProgress, Orphans};
 pub use space::{ProviderUse, SpaceReport, Use};
 pub use tree::{TreeCheck, TreeFault};
