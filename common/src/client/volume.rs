@@ -230,7 +230,7 @@ fn usable_space(map: &ClusterMap, copies: u8) -> Space {
             total_bytes: sum.total_bytes + provider.total_bytes / copies,
             free_bytes: sum.free_bytes + provider.free_bytes.saturating_sub(PROVIDER_FULL_BELOW) / copies,
             used_bytes: sum.used_bytes + used / copies,
-            objects: 0,
+            ..Space::default()
         }
     })
 }

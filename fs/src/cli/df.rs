@@ -33,6 +33,8 @@ struct ProviderRow {
     free_bytes: u64,
     /// What the provider counts itself; null if it does not answer.
     used_bytes: Option<u64>,
+    /// What its files take beyond that: the rest of deleted objects, and room made ready for the next.
+    overhead_bytes: Option<u64>,
     session_bytes: u64,
     orphan_bytes: u64,
     volumes: Vec<VolumeRow>,
@@ -86,6 +88,7 @@ fn report(volumes: &[VolumeInfo], space: &SpaceReport) -> Report {
         total_bytes: part.provider.total_bytes,
         free_bytes: part.provider.free_bytes,
         used_bytes: part.space.map(|space| space.used_bytes),
+        overhead_bytes: part.space.map(|space| space.file_bytes.saturating_sub(space.used_bytes)),
         session_bytes: part.session_bytes,
         orphan_bytes: part.orphan_bytes,
         volumes: part.volumes.iter().map(|(id, part)| VolumeRow::new(name(id), part)).collect(),
@@ -100,16 +103,17 @@ fn report(volumes: &[VolumeInfo], space: &SpaceReport) -> Report {
 
 fn text(report: &Report) -> String {
     let provider = |row: &ProviderRow| {
-        let used = row.used_bytes.map_or_else(|| "?".to_owned(), human::size);
+        let known = |bytes: Option<u64>| bytes.map_or_else(|| "?".to_owned(), human::size);
+        let (used, overhead) = (known(row.used_bytes), known(row.overhead_bytes));
         let mine = human::size(row.orphan_bytes + row.session_bytes);
         let (total, free) = (human::size(row.total_bytes), human::size(row.free_bytes));
-        vec![row.id.to_string(), row.role.into(), row.state.into(), total, free, used, mine]
+        vec![row.id.to_string(), row.role.into(), row.state.into(), total, free, used, mine, overhead]
     };
     let volume = |row: &VolumeRow| {
         let sizes = [row.total(), row.live_bytes, row.history_bytes, row.waiting_bytes, row.in_flight_bytes].map(human::size);
         std::iter::once(row.volume.clone()).chain(sizes).collect::<Vec<_>>()
     };
-    let providers = ["PROVIDER", "ROLE", "STATE", "DISK", "FREE", "USED", "OF NO VOLUME"];
+    let providers = ["PROVIDER", "ROLE", "STATE", "DISK", "FREE", "USED", "OF NO VOLUME", "OVERHEAD"];
     let volumes = ["VOLUME", "ON DISKS", "LIVE", "HISTORY", "TO BE COLLECTED", "IN FLIGHT"];
     format!(
         "{}\n{}\nstored by open sessions and not published {}, orphans {}\n",

@@ -70,6 +70,7 @@ impl From<StoreStatistics> for weft_common::wire::Space {
             total_bytes: statistics.disk_total_bytes,
             free_bytes: statistics.disk_free_bytes,
             used_bytes: statistics.live_bytes,
+            file_bytes: statistics.file_bytes,
             objects: statistics.objects,
         }
     }

@@ -222,7 +222,7 @@ impl Cluster {
             let new: Vec<_> = objects.filter(|object| marks.object(object, volume, class)).collect();
             match mode {
                 Mode::Check(checked) if class.is_kept() => self.check_marked(new, checked).await,
-                Mode::Count(hear) => new.iter().for_each(|object| hear(object)),
+                Mode::Count(hear) => new.iter().for_each(hear),
                 Mode::Check(_) | Mode::Mark => {}
             }
         }

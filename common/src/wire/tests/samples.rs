@@ -17,7 +17,7 @@ const NODE: NodeId = NodeId { blob: BLOB, version: BlobVersion(4), level: 1, ind
 const OBJECT: PageObjectId = PageObjectId { session: SessionId(6), sequence: 700 };
 const KEY: RequestKey = RequestKey { session: SessionId(6), sequence: 8, answered_below: 7 };
 const ROOT: InodeNumber = InodeNumber(1);
-const SPACE: Space = Space { total_bytes: 9, free_bytes: 8, used_bytes: 7, objects: 6 };
+const SPACE: Space = Space { total_bytes: 9, free_bytes: 8, used_bytes: 7, file_bytes: 10, objects: 6 };
 
 fn name(text: &str) -> FileName {
     FileName::new(text).unwrap()

@@ -229,8 +229,12 @@ impl Engine {
         for segment in self.segments() {
             let allocated = segment.allocated.load(Ordering::Relaxed);
             live_bytes += segment.live_bytes.load(Ordering::Relaxed);
-            file_bytes += allocated;
-            if !segment.sealed.load(Ordering::Relaxed) {
+            if segment.sealed.load(Ordering::Relaxed) {
+                file_bytes += allocated;
+            } else {
+                // What is deleted from it is punched out without being counted yet.
+                let size = self.file(segment.number).and_then(|file| file.size());
+                file_bytes += size.map_err(self.io_error("ask for the size of", segment.number))?.allocated;
                 reserved += allocated.saturating_sub(segment.end.load(Ordering::Relaxed));
             }
         }
