@@ -229,6 +229,8 @@ pub const AFFECTED_LISTED_MAX: usize = 10_000;
 pub const ORPHANS_LISTED_MAX: usize = 100;
 /// How often the servers look for orphans unasked: there are only as many as clients died with unpublished pages.
 pub const SWEEP_ROUND: Duration = Duration::from_secs(24 * 3600);
+/// So many orphans of a provider are deleted even if they are most of what it holds: a small or new store.
+pub const SWEEP_UNSUSPICIOUS_MAX: usize = 1000;
 /// A sweep pauses for this long after each volume and each batch of deletes.
 pub const SWEEP_PAUSE: Duration = Duration::from_millis(50);
 /// Prefetches of one client under way at once; further hints are dropped.

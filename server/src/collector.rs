@@ -60,7 +60,7 @@ async fn sweep_if_due(cluster: &Cluster, swept: &mut Instant) {
             return;
         }
     };
-    let done = cluster.sweep().await.unwrap_or_else(|error| {
+    let done = cluster.sweep(state.extent).await.unwrap_or_else(|error| {
         tracing::warn!(%error, "the sweep for orphans breaks off; it deleted nothing");
         Swept { problem: Some(error.to_string()), ..Swept::default() }
     });

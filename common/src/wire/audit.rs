@@ -65,6 +65,17 @@ pub struct Swept {
     pub problem: Option<String>,
 }
 
+/// How much a sweep may delete.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum SweepExtent {
+    /// Nothing of a provider of which most would go: it is likelier that the version manager runs without its state than that
+    /// most of a store is garbage.
+    #[default]
+    Cautious,
+    /// All that nothing needs. For somebody who knows why it is so much.
+    Everything,
+}
+
 /// Sweeps that were asked for, and how far they are. Forgotten when the version manager restarts.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SweepState {
@@ -72,6 +83,8 @@ pub struct SweepState {
     pub asked: u64,
     /// The last of them that is done; it did what those before it were asked for.
     pub done: u64,
+    /// How much those that are not done may delete.
+    pub extent: SweepExtent,
     /// What the last one did.
     pub last: Swept,
 }

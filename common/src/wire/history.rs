@@ -4,7 +4,7 @@ use crate::id::{BlobId, BlobVersion, InodeNumber, VolumeId, VolumeVersion};
 use crate::retention::Retention;
 use crate::time::Timestamp;
 use crate::weave::Tree;
-use crate::wire::{BlobState, ContentRow, Cursor, OpenSessions, SweepState, Swept};
+use crate::wire::{BlobState, ContentRow, Cursor, OpenSessions, SweepExtent, SweepState, Swept};
 use serde::{Deserialize, Serialize};
 
 /// Volume versions `first..=last`.
@@ -103,7 +103,7 @@ pub enum HistoryRequest {
         limit: u32,
     },
     /// Have the servers look for orphans and delete them. Answer: `Sweep`.
-    Sweep,
+    Sweep(SweepExtent),
     /// How far the sweeps are. Answer: `Sweep`.
     SweepState,
     /// Server only: a sweep is over. Answer: `Sweep`.

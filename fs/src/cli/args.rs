@@ -493,6 +493,9 @@ pub(super) struct GcArgs {
     /// Do not wait until everything is deleted
     #[arg(long)]
     pub no_wait: bool,
+    /// Delete orphans also of a provider of which they are more than half: after it was away for long
+    #[arg(long, conflicts_with = "no_wait")]
+    pub force: bool,
     /// Who we are.
     #[command(flatten)]
     pub identity: IdentityArgs,

@@ -13,7 +13,7 @@ use weft_common::client::Cluster;
 use weft_common::clock::{Clock, SystemClock};
 use weft_common::id::VolumeId;
 use weft_common::retention::{Dated, Retention};
-use weft_common::wire::{Swept, VersionRange};
+use weft_common::wire::{SweepExtent, Swept, VersionRange};
 
 /// How often `weft gc` looks whether the servers are done.
 const LOOK: Duration = Duration::from_secs(1);
@@ -170,7 +170,7 @@ pub(super) async fn gc(client: &Client, args: &GcArgs) -> Result<(), CliError> {
         if left == 0 && garbage.thinned_versions == 0 && !garbage.is_purging {
             bar.finish_and_clear();
             output::note("everything that is not kept is deleted");
-            return sweep(&cluster).await;
+            return sweep(&cluster, if args.force { SweepExtent::Everything } else { SweepExtent::Cautious }).await;
         }
         bar.set_length(bar.length().unwrap_or(0).max(left));
         bar.set_position(bar.length().unwrap_or(0) - left);
@@ -179,15 +179,15 @@ pub(super) async fn gc(client: &Client, args: &GcArgs) -> Result<(), CliError> {
 }
 
 /// Has the servers look for orphans, and waits until they did.
-async fn sweep(cluster: &Cluster) -> Result<(), CliError> {
+async fn sweep(cluster: &Cluster, extent: SweepExtent) -> Result<(), CliError> {
     let bar = Output::new(false).spinner();
     bar.set_message("looking for orphans");
-    let mut wanted = cluster.ask_for_sweep().await?.asked;
+    let mut wanted = cluster.ask_for_sweep(extent).await?.asked;
     loop {
         let state = cluster.sweep_state().await?;
         if state.asked < wanted {
             // The version manager restarted and forgot it.
-            wanted = cluster.ask_for_sweep().await?.asked;
+            wanted = cluster.ask_for_sweep(extent).await?.asked;
         }
         if state.done >= wanted {
             bar.finish_and_clear();

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 use weft_common::client::{BlobStore, Cluster, Namespace, Volume};
 use weft_common::id::{InodeNumber, VolumeVersion};
-use weft_common::limits::TICKET_LEASE;
+use weft_common::limits::{SWEEP_UNSUSPICIOUS_MAX, TICKET_LEASE};
 use weft_common::weave::{ByteRange, Tree};
-use weft_common::wire::{At, NamespaceAnswer, Query, Request, SessionRequest, VersionRange};
+use weft_common::wire::{At, NamespaceAnswer, Query, Request, SessionRequest, SweepExtent, VersionRange};
 
 const WRITES: u64 = 40;
 const DEATHS: u64 = 12;
@@ -79,7 +79,7 @@ async fn clean(cluster: &TestCluster, done: &std::cell::Cell<bool>) -> u64 {
             client.thin(volume.info().id, vec![range]).await.unwrap();
         }
         collect(&client, &volume).await;
-        let swept = client.sweep().await.unwrap();
+        let swept = client.sweep(SweepExtent::Cautious).await.unwrap();
         assert_eq!(swept.problem, None);
         sweeps += 1;
     }
@@ -118,7 +118,7 @@ async fn a_sweep_beside_writers_collectors_and_the_dying_takes_orphans_only() {
         collect(&client, &volume).await;
         let before = client.fsck(None, &mut |_| {}).await.unwrap();
         assert!(before.faults.is_empty() && before.contradictions.is_empty(), "{before:?}");
-        let swept = client.sweep().await.unwrap();
+        let swept = client.sweep(SweepExtent::Cautious).await.unwrap();
         assert_eq!((swept.objects, swept.nodes), (before.orphans.objects, before.orphans.nodes), "fsck and sweep agree");
         let after = client.fsck(None, &mut |_| {}).await.unwrap();
         assert!(after.is_clean() && after.unknown.is_empty() && after.of_sessions.is_empty(), "{after:?}");
@@ -138,4 +138,28 @@ async fn a_sweep_beside_writers_collectors_and_the_dying_takes_orphans_only() {
         assert!(read > 10, "{read} states were read");
         cluster.stop().await;
     }
+}
+
+#[tokio::test]
+async fn a_sweep_that_would_empty_a_provider_asks_first() {
+    let cluster = TestCluster::start(SHAPES[0]).await;
+    let writer = cluster.volume().await;
+    let stored = 3 * (SWEEP_UNSUSPICIOUS_MAX as u64 + 200);
+    for number in 0..stored {
+        writer.put_object(pattern(number, 10)).await.unwrap();
+    }
+    writer.cluster().close().await.unwrap();
+    let client = cluster.client().await;
+    let refused = client.sweep(SweepExtent::Cautious).await.unwrap();
+    let problem = refused.problem.expect("a provider with too many orphans");
+    assert!(problem.contains("weft gc --force"), "{problem}");
+    let forced = client.sweep(SweepExtent::Everything).await.unwrap();
+    assert_eq!(forced.problem, None);
+    assert!(
+        refused.objects < stored / 2 && refused.objects + forced.objects >= stored,
+        "{} and {}",
+        refused.objects,
+        forced.objects
+    );
+    cluster.stop().await;
 }

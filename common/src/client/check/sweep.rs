@@ -4,18 +4,20 @@ use super::census::{Census, Mode};
 use super::stock::{Copy, Purpose};
 use crate::client::ClientError;
 use crate::client::cluster::Cluster;
-use crate::limits::SWEEP_PAUSE;
+use crate::limits::{SWEEP_PAUSE, SWEEP_UNSUSPICIOUS_MAX};
 use crate::wire::{
-    DataRequest, HistoryReply, HistoryRequest, MetadataRequest, ProviderInfo, ProviderRole, Reply, Request, SweepState, Swept,
+    DataRequest, HistoryReply, HistoryRequest, MetadataRequest, ProviderInfo, ProviderRole, Reply, Request, SweepExtent,
+    SweepState, Swept,
 };
 
 impl Cluster {
     /// Goes through everything that is needed, lists what the providers hold, and deletes what nobody can come to need. Needs memory for
-    /// each object and node (45 and 32 bytes). A provider that does not answer keeps its orphans until the next time.
+    /// each object and node (45 and 32 bytes). A provider that does not answer, or of which more would go than `extent` allows,
+    /// keeps its orphans until the next time.
     ///
     /// # Errors
     /// [`ClientError`]: then nothing was deleted. In particular when a node that is needed is lost.
-    pub async fn sweep(&self) -> Result<Swept, ClientError> {
+    pub async fn sweep(&self, extent: SweepExtent) -> Result<Swept, ClientError> {
         let mut census = self.begin_census().await?;
         for volume in self.volumes_to_collect().await? {
             self.mark_blobs(&mut census, volume, &mut Mode::Mark).await?;
@@ -24,27 +26,51 @@ impl Cluster {
         census.is_whole = true;
         let mut swept = Swept::default();
         let (providers, absent) = self.askable();
-        let mut silent: Vec<String> = absent.iter().map(|provider| format!("{} is dead", provider.id)).collect();
+        let mut left: Vec<String> = absent.iter().map(|provider| format!("{} is dead", provider.id)).collect();
         for provider in providers {
-            if let Err(error) = self.sweep_provider(&census, &provider, &mut swept).await {
-                tracing::debug!(provider = %provider.id, %error, "its orphans stay until the next sweep");
-                silent.push(format!("{}: {error}", provider.id));
+            match self.sweep_provider(&census, &provider, extent, &mut swept).await {
+                Ok(None) => {}
+                Ok(Some(refusal)) => {
+                    tracing::error!(provider = %provider.id, "{refusal}");
+                    left.push(format!("{}: {refusal}", provider.id));
+                }
+                Err(error) => {
+                    tracing::debug!(provider = %provider.id, %error, "its orphans stay until the next sweep");
+                    left.push(format!("{}: {error}", provider.id));
+                }
             }
         }
-        if !silent.is_empty() {
-            swept.problem = Some(format!("some orphans may be left on {}", silent.join(", ")));
+        if !left.is_empty() {
+            swept.problem = Some(format!("some orphans may be left on {}", left.join(", ")));
         }
         Ok(swept)
     }
 
-    async fn sweep_provider(&self, census: &Census, provider: &ProviderInfo, swept: &mut Swept) -> Result<(), ClientError> {
+    /// Deletes the orphans of one provider, or says why not.
+    async fn sweep_provider(
+        &self,
+        census: &Census,
+        provider: &ProviderInfo,
+        extent: SweepExtent,
+        swept: &mut Swept,
+    ) -> Result<Option<String>, ClientError> {
         let mut orphans: Vec<(Copy, u64)> = Vec::new();
+        let mut held = 0;
         // The listing is over before anything is deleted: places in it stay what they are.
         self.take_stock(census, provider, &mut |copies| {
+            held += copies.len();
             let found = copies.into_iter().filter(|(_, _, purpose)| *purpose == Purpose::Orphan);
             orphans.extend(found.map(|(copy, bytes, _)| (copy, bytes)));
         })
         .await?;
+        if extent < SweepExtent::Everything && is_suspicious(orphans.len(), held) {
+            return Ok(Some(format!(
+                "{} of the {held} things that it holds belong to nothing that the version manager knows, too many to be garbage; \
+                 if the manager's folder was replaced by an older one, put the right one back; if this is as it should be, \
+                 `weft gc --force` deletes them",
+                orphans.len()
+            )));
+        }
         for part in orphans.chunks(crate::limits::OBJECTS_PER_DELETE_MAX) {
             let request = match provider.role {
                 ProviderRole::Data => {
@@ -64,15 +90,15 @@ impl Cluster {
             swept.bytes += bytes;
             tokio::time::sleep(SWEEP_PAUSE).await;
         }
-        Ok(())
+        Ok(None)
     }
 
     /// Asks the servers for a sweep. The answer's `asked` is its number: it is over when `done` is as high.
     ///
     /// # Errors
     /// [`ClientError`].
-    pub async fn ask_for_sweep(&self) -> Result<SweepState, ClientError> {
-        self.sweep_request(HistoryRequest::Sweep).await
+    pub async fn ask_for_sweep(&self, extent: SweepExtent) -> Result<SweepState, ClientError> {
+        self.sweep_request(HistoryRequest::Sweep(extent)).await
     }
 
     /// How far the sweeps are.
@@ -97,4 +123,9 @@ impl Cluster {
             other => Err(self.link.unexpected("the state of sweeps", &Reply::History(other))),
         }
     }
+}
+
+/// Whether orphans are too many of what a provider holds to be garbage.
+fn is_suspicious(orphans: usize, held: usize) -> bool {
+    orphans > SWEEP_UNSUSPICIOUS_MAX && orphans > held / 2
 }

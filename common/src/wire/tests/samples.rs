@@ -260,7 +260,7 @@ fn history_requests() -> Vec<Request> {
         HistoryRequest::Sessions,
         HistoryRequest::Blobs { volume, after: (300, BlobVersion(4)), limit: 10 },
         HistoryRequest::Contents { volume, after: vec![1, 2], limit: 10 },
-        HistoryRequest::Sweep,
+        HistoryRequest::Sweep(SweepExtent::Everything),
         HistoryRequest::SweepState,
         HistoryRequest::Swept { number: 3, swept: swept() },
     ];
@@ -298,7 +298,7 @@ fn history_replies() -> Vec<Reply> {
         HistoryReply::Sessions(OpenSessions { open: vec![SessionId(6)], next: SessionId(9) }),
         HistoryReply::Blobs { blobs: vec![blob], more: true },
         HistoryReply::Contents { rows: vec![row], next: Some(vec![1, 2]) },
-        HistoryReply::Sweep(SweepState { asked: 2, done: 1, last: swept() }),
+        HistoryReply::Sweep(SweepState { asked: 2, done: 1, extent: SweepExtent::Everything, last: swept() }),
     ];
     replies.map(Reply::History).into()
 }

@@ -65,7 +65,7 @@ impl Manager {
                 let (rows, next) = self.ask(read).await?;
                 HistoryReply::Contents { rows, next }
             }
-            HistoryRequest::Sweep => self.sweeps(|state| state.soft.ask_for_sweep()).await?,
+            HistoryRequest::Sweep(extent) => self.sweeps(move |state| state.soft.ask_for_sweep(extent)).await?,
             HistoryRequest::SweepState => self.sweeps(|_| {}).await?,
             HistoryRequest::Swept { number, swept } => self.sweeps(move |state| state.soft.swept(number, swept)).await?,
             HistoryRequest::Volumes => {

@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 use weft_common::id::{BlobId, BlobVersion, SessionId, VolumeId};
 use weft_common::limits::{LAPSED_PER_ANSWER_MAX, SESSION_LEASE, TICKET_GRACE, TICKET_LEASE, WAITERS_MAX};
-use weft_common::wire::{Holds, Reply, ServiceError, SweepState, Swept};
+use weft_common::wire::{Holds, Reply, ServiceError, SweepExtent, SweepState, Swept};
 
 /// Where a commit's answer goes.
 pub(super) type Waiter = oneshot::Sender<Result<Reply, ServiceError>>;
@@ -94,14 +94,18 @@ impl Soft {
     }
 
     /// One more sweep is wanted.
-    pub(super) fn ask_for_sweep(&mut self) {
+    pub(super) fn ask_for_sweep(&mut self, extent: SweepExtent) {
         self.sweeps.asked += 1;
+        self.sweeps.extent = self.sweeps.extent.max(extent);
     }
 
     /// The sweep that began when `number` had been asked for is over.
     pub(super) fn swept(&mut self, number: u64, swept: Swept) {
         // One that an earlier process of ours was asked for counts for nothing.
         self.sweeps.done = self.sweeps.done.max(number.min(self.sweeps.asked));
+        if self.sweeps.done == self.sweeps.asked {
+            self.sweeps.extent = SweepExtent::default();
+        }
         self.sweeps.last = swept;
     }
 
