@@ -170,6 +170,8 @@ pub const ROWS_PER_PURGE: usize = 4096;
 pub const COLLECTIONS_OFFERED_MAX: usize = 64;
 /// Things of the past that a session can hold one by one; a session that uses more holds everything.
 pub const HOLDS_MAX: usize = 16_384;
+/// Versions that a server collects at the same time.
+pub const COLLECTIONS_AT_ONCE: usize = 8;
 /// How often the collector asks for what can be deleted.
 pub const COLLECTOR_ROUND: Duration = Duration::from_secs(5);
 /// How often retention policies are applied.

@@ -2,14 +2,15 @@
 //!
 //! What may go is the version manager's to say ([`crate::version`], `garbage`); what goes with it is a walk over two trees
 //! ([`weft_common::weave::Collection`]). Everything here may break off anywhere and be done again, by any server: versions are offered
-//! until they are reported collected. Deletion has no hurry: one version after the other, with a pause when there is nothing to do.
+//! until they are reported collected. Deletion has no hurry: few versions at a time, with a pause when there is nothing to do.
 
+use futures_util::{StreamExt, stream};
 use std::sync::Arc;
 use tokio::time::Instant;
 use weft_common::client::{ClientError, Cluster, Collected};
 use weft_common::clock::Clock;
 use weft_common::id::VolumeId;
-use weft_common::limits::{COLLECTOR_ROUND, RETENTION_ROUND, SWEEP_ROUND};
+use weft_common::limits::{COLLECTIONS_AT_ONCE, COLLECTOR_ROUND, RETENTION_ROUND, SWEEP_ROUND};
 use weft_common::wire::Swept;
 
 /// Collects until it is dropped or aborted. Failures are logged and tried again in the next round.
@@ -77,12 +78,15 @@ async fn sweep_if_due(cluster: &Cluster, swept: &mut Instant) {
 async fn collect_volume(cluster: &Cluster, volume: VolumeId) -> Result<Collected, ClientError> {
     let mut sum = Collected::default();
     loop {
+        // One version of each blob at most: they have nothing to do with each other.
         let (jobs, more) = cluster.collection_jobs(volume).await?;
-        for job in &jobs {
-            sum += cluster.collect(job).await?;
-        }
         if jobs.is_empty() && !more {
             return Ok(sum);
+        }
+        let collections: Vec<_> = jobs.iter().map(|job| cluster.collect(job)).collect();
+        let mut collecting = stream::iter(collections).buffer_unordered(COLLECTIONS_AT_ONCE);
+        while let Some(collected) = collecting.next().await {
+            sum += collected?;
         }
     }
 }

@@ -136,7 +136,7 @@ pub struct Space {
     pub free_bytes: u64,
     /// Bytes that the provider's own objects take.
     pub used_bytes: u64,
-    /// Bytes that its files take: besides the objects what is left of deleted ones, and room made ready for the next.
+    /// Bytes that its files take: besides the objects what is left of deleted ones.
     pub file_bytes: u64,
     /// Objects or nodes it holds.
     pub objects: u64,

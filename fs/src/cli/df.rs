@@ -33,7 +33,7 @@ struct ProviderRow {
     free_bytes: u64,
     /// What the provider counts itself; null if it does not answer.
     used_bytes: Option<u64>,
-    /// What its files take beyond that: the rest of deleted objects, and room made ready for the next.
+    /// What its files take beyond that: what is left of deleted objects.
     overhead_bytes: Option<u64>,
     session_bytes: u64,
     orphan_bytes: u64,

@@ -56,7 +56,7 @@ pub struct StoreStatistics {
     pub objects: u64,
     /// Bytes of those objects, with what the store adds to each.
     pub live_bytes: u64,
-    /// Bytes that the store's files take on the disk.
+    /// Bytes that the store's files take on the disk, without room that is only reserved for the next objects: that is free.
     pub file_bytes: u64,
     /// Bytes that the disk holds.
     pub disk_total_bytes: u64,

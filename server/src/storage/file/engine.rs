@@ -232,10 +232,12 @@ impl Engine {
             if segment.sealed.load(Ordering::Relaxed) {
                 file_bytes += allocated;
             } else {
+                let ahead = allocated.saturating_sub(segment.end.load(Ordering::Relaxed));
+                reserved += ahead;
                 // What is deleted from it is punched out without being counted yet.
                 let size = self.file(segment.number).and_then(|file| file.size());
-                file_bytes += size.map_err(self.io_error("ask for the size of", segment.number))?.allocated;
-                reserved += allocated.saturating_sub(segment.end.load(Ordering::Relaxed));
+                let size = size.map_err(self.io_error("ask for the size of", segment.number))?;
+                file_bytes += size.allocated.saturating_sub(ahead);
             }
         }
         let usable = space.free.saturating_sub(self.limits.reserve_bytes) + reserved;
