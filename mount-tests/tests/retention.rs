@@ -58,6 +58,9 @@ fn what_is_not_kept_goes_from_the_disks_and_what_is_kept_or_read_stays() {
     succeed(cluster.weft(&["retention", "set", &url, "--keep-all", "0s"]));
     let explained = succeed(cluster.weft(&["retention", "explain", &url]));
     assert!(explained.contains("2 stay"), "the newest and the tagged one: {explained}");
+    let explained = succeed(cluster.weft(&["retention", "explain", &url, "--json"]));
+    let explained: serde_json::Value = serde_json::from_str(&explained).expect("JSON");
+    let freed = explained["freed_bytes"].as_u64().expect("a number");
     succeed(cluster.weft(&["gc", &url, "--no-wait"]));
     assert!(until("versions to be gone", || (!mount.path().join(".versions/30").exists()).then_some(true)));
     let mut bytes = Vec::new();
@@ -81,6 +84,8 @@ fn what_is_not_kept_goes_from_the_disks_and_what_is_kept_or_read_stays() {
     // Of the objects 8 pages are shown now, and at most 8 + 3 * 4 at the tagged version, each held twice; the rest goes.
     let written = ((8 + VERSIONS * 5) * PAGE * 2) as u64;
     let kept = ((8 + 8 + 3 * 4) * PAGE * 2) as u64;
+    assert!(freed * 2 >= written - kept && freed * 2 <= written - 16 * PAGE as u64, "what was said to go: {freed}");
+    assert_eq!(explained["freed_disk_bytes"], freed * 2, "{explained}");
     until("the space to come back", || (disk_bytes(cluster.folder()) + (written - kept) * 9 / 10 < before).then_some(()));
     let mount = cluster.mount("show");
     assert!(fs::read(mount.path().join("frame.exr")).expect("read") == content, "after a restart");

@@ -161,10 +161,9 @@ pub(super) async fn du(client: &Client, args: &DuArgs) -> Result<(), CliError> {
     let bar = output.spinner();
     bar.set_message("counting");
     let mut count = cluster.begin_count();
-    let mut after = Vec::new();
-    loop {
-        let (contents, next) = cluster.contents(id, after).await?;
-        for content in &contents {
+    let mut contents = cluster.contents(id);
+    while let Some(rows) = contents.page().await? {
+        for content in &rows {
             let Some(shown_at) = content.shown_at else { continue };
             let is_live = content.to.is_none();
             if !is_live && !args.history {
@@ -184,10 +183,6 @@ pub(super) async fn du(client: &Client, args: &DuArgs) -> Result<(), CliError> {
                 row.size_bytes += content.tree.size;
             }
             cluster.count(&mut count, &content.tree, is_live).await?;
-        }
-        match next {
-            Some(next) => after = next,
-            None => break,
         }
     }
     bar.finish_and_clear();

@@ -6,12 +6,13 @@ use super::error::CliError;
 use super::human;
 use super::output::{self, Output, table};
 use serde::Serialize;
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::sync::Arc;
 use std::time::Duration;
 use weft_common::client::Cluster;
 use weft_common::clock::{Clock, SystemClock};
-use weft_common::id::VolumeId;
+use weft_common::id::{VolumeId, VolumeVersion};
 use weft_common::retention::{Dated, Retention};
 use weft_common::wire::{SweepExtent, Swept, VersionRange};
 
@@ -41,6 +42,10 @@ impl From<Retention> for PolicyRow {
 struct Explanation {
     kept: u64,
     goes: u64,
+    /// Bytes of page objects that nothing needs any more then.
+    freed_bytes: u64,
+    /// The same with every copy.
+    freed_disk_bytes: u64,
     ranges: Vec<RangeRow>,
 }
 
@@ -119,34 +124,73 @@ async fn set(client: &Client, args: &RetentionSetArgs) -> Result<(), CliError> {
 async fn explain(client: &Client, args: &VolumeArgs) -> Result<(), CliError> {
     let (cluster, volume, _) = client.open_with_cluster(&args.target, &args.identity).await?;
     let tagged = volume.tags().await?.into_iter().map(|tag| tag.version).collect();
-    let (kept, expired) = cluster.expired(volume.names.info().id, &tagged, SystemClock.now()).await?;
-    let goes: u64 = expired.iter().map(|range| kept_within(&kept, range).count() as u64).sum();
+    let id = volume.names.info().id;
+    let (kept, expired) = cluster.expired(id, &tagged, SystemClock.now()).await?;
+    let goes: u64 = expired.iter().map(|range| kept_within(&kept, range).len() as u64).sum();
     let ranges = expired.iter().map(|range| row(&kept, range)).collect();
-    let explanation = Explanation { kept: kept.len() as u64 - goes, goes, ranges };
-    Output::new(args.format.json).data(&explanation, |explanation| {
+    let output = Output::new(args.format.json);
+    let (freed_bytes, freed_disk_bytes) = if expired.is_empty() {
+        (0, 0)
+    } else {
+        let bar = output.spinner();
+        bar.set_message("counting");
+        let freed = freed(&cluster, id, &kept, &expired).await?;
+        bar.finish_and_clear();
+        freed
+    };
+    let explanation = Explanation { kept: kept.len() as u64 - goes, goes, freed_bytes, freed_disk_bytes, ranges };
+    output.data(&explanation, |explanation| {
         let cells = |row: &RangeRow| {
             let versions = if row.first == row.last { row.first.to_string() } else { format!("{}-{}", row.first, row.last) };
             vec![versions, row.from.clone(), row.to.clone(), row.kept_instead.to_string()]
         };
         let rows: Vec<_> = explanation.ranges.iter().map(cells).collect();
-        let sum = format!("{} versions go, {} stay\n", explanation.goes, explanation.kept);
+        let Explanation { kept, goes, freed_bytes, freed_disk_bytes, .. } = *explanation;
+        let (freed, on_disks) = (human::size(freed_bytes), human::size(freed_disk_bytes));
+        let sum = format!("{goes} versions go, {kept} stay; that frees {freed}, with all copies {on_disks}\n");
         if rows.is_empty() { sum } else { table(&["VERSIONS", "FROM", "TO", "KEPT INSTEAD"], &rows) + &sum }
     });
     Ok(())
 }
 
-fn kept_within<'k>(kept: &'k [Dated], range: &VersionRange) -> impl Iterator<Item = &'k Dated> {
-    let (first, last) = (range.first, range.last);
-    kept.iter().filter(move |dated| first <= dated.version && dated.version <= last)
+/// Bytes of the page objects that only versions in `expired` need: each once, and with every copy.
+async fn freed(cluster: &Cluster, volume: VolumeId, kept: &[Dated], expired: &[VersionRange]) -> Result<(u64, u64), CliError> {
+    let mut staying: BTreeSet<VolumeVersion> = kept.iter().map(|dated| dated.version).collect();
+    for dated in expired.iter().flat_map(|range| kept_within(kept, range)) {
+        staying.remove(&dated.version);
+    }
+    let mut count = cluster.begin_count();
+    // What stays is counted first: so it does not count as freed when both need it.
+    let mut with_copies = 0;
+    for stays in [true, false] {
+        with_copies = count.counted().disk_bytes;
+        let mut contents = cluster.contents(volume);
+        while let Some(rows) = contents.page().await? {
+            for row in rows.iter().filter(|row| row.shown_at.is_some()) {
+                let is_shown = row.to.is_none_or(|to| staying.range(row.from..to).next().is_some());
+                if is_shown == stays {
+                    cluster.count(&mut count, &row.tree, stays).await?;
+                }
+            }
+        }
+    }
+    Ok((count.counted().history_bytes, count.counted().disk_bytes - with_copies))
+}
+
+/// Those of the kept versions, which come in order, that lie in a range.
+fn kept_within<'k>(kept: &'k [Dated], range: &VersionRange) -> &'k [Dated] {
+    let start = kept.partition_point(|dated| dated.version < range.first);
+    let end = kept.partition_point(|dated| dated.version <= range.last);
+    &kept[start..end.max(start)]
 }
 
 fn row(kept: &[Dated], range: &VersionRange) -> RangeRow {
     let time = |dated: Option<&Dated>| dated.map_or_else(String::new, |dated| human::time(dated.time));
-    let after = kept.iter().find(|dated| dated.version > range.last);
+    let after = kept.get(kept.partition_point(|dated| dated.version <= range.last));
     RangeRow {
         first: range.first.0,
         last: range.last.0,
-        from: time(kept_within(kept, range).next()),
+        from: time(kept_within(kept, range).first()),
         to: time(kept_within(kept, range).last()),
         kept_instead: after.map_or(range.last.0, |dated| dated.version.0),
     }
@@ -203,7 +247,6 @@ async fn sweep(cluster: &Cluster, extent: SweepExtent) -> Result<(), CliError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use weft_common::id::VolumeVersion;
     use weft_common::time::Timestamp;
 
     #[test]

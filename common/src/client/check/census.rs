@@ -93,17 +93,13 @@ impl Cluster {
         volume: VolumeId,
         mode: &mut Mode<'_>,
     ) -> Result<(), ClientError> {
-        let mut after = Cursor::new();
-        loop {
-            let (rows, next) = self.content_rows(volume, after).await?;
+        let mut contents = self.contents(volume);
+        while let Some(rows) = contents.page().await? {
             for row in rows {
                 self.mark_row(census, volume, row, mode).await?;
             }
-            match next {
-                Some(next) => after = next,
-                None => return Ok(()),
-            }
         }
+        Ok(())
     }
 
     /// A page of the contents of a volume's files.

@@ -34,6 +34,27 @@ impl Count {
     }
 }
 
+/// The contents of a volume's files, page by page.
+#[derive(Debug)]
+pub struct Contents<'c> {
+    cluster: &'c Cluster,
+    volume: VolumeId,
+    next: Option<Cursor>,
+}
+
+impl Contents<'_> {
+    /// The next page; `None` behind the last.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn page(&mut self) -> Result<Option<Vec<ContentRow>>, ClientError> {
+        let Some(after) = self.next.take() else { return Ok(None) };
+        let (rows, next) = self.cluster.content_rows(self.volume, after).await?;
+        self.next = next;
+        Ok(Some(rows))
+    }
+}
+
 impl Cluster {
     /// Begins a count of bytes.
     #[must_use]
@@ -41,12 +62,10 @@ impl Cluster {
         Count::default()
     }
 
-    /// A page of the contents that the files of a volume have and had, those of now first; and where the next page begins.
-    ///
-    /// # Errors
-    /// [`ClientError`].
-    pub async fn contents(&self, volume: VolumeId, after: Cursor) -> Result<(Vec<ContentRow>, Option<Cursor>), ClientError> {
-        self.content_rows(volume, after).await
+    /// The contents that the files of a volume have and had, of each file the present one first.
+    #[must_use]
+    pub fn contents(&self, volume: VolumeId) -> Contents<'_> {
+        Contents { cluster: self, volume, next: Some(Cursor::new()) }
     }
 
     /// Adds what `tree` needs and nothing before it did. Count present contents first.

@@ -25,7 +25,7 @@ mod taint;
 mod tree;
 
 pub use census::Contradiction;
-pub use count::{Count, Counted};
+pub use count::{Contents, Count, Counted};
 pub use fsck::{Affected, Fsck, FsckProgress, Orphans};
 pub use space::{ProviderUse, SpaceReport, Use};
 pub use tree::{TreeCheck, TreeFault};

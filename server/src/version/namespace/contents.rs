@@ -38,8 +38,10 @@ pub fn contents(
             last = Some(key.to_vec());
             let to = if table == INODES_PAST { keys::last_version(key) } else { None };
             if let (Some(tree), Some(inode)) = (record.value.tree(), inode_of(key, all.len())) {
-                let is_named = to.is_none() || record.value.links > 0;
-                let row = ContentRow { inode, from: record.from, to, tree: *tree, shown_at: Some(latest), problem: None };
+                // A file that is open and has no name is shown by no version.
+                let is_named = record.value.links > 0;
+                let shown_at = Some(latest).filter(|_| is_named);
+                let row = ContentRow { inode, from: record.from, to, tree: *tree, shown_at, problem: None };
                 rows.push((row, is_named));
             }
             Ok(found.len() + rows.len() < limit && seen < ROWS_PER_ANSWER)
