@@ -1,9 +1,11 @@
 //! What can be deleted from the providers: blob versions that nothing refers to any more.
 //!
 //! A blob version is needed by the rows of its file's history that show it, by clones that began with it, by tickets that are
-//! woven on it, and by readers. Whatever takes one of these away *marks* the blob. [`step`] looks at marked blobs and offers, of
-//! each, the oldest version that is needed by none; the collector (a server's task, [`crate::collector`]) deletes what only that
-//! version reaches and says so; then the next one is offered. A blob without mark is never looked at, so history costs nothing.
+//! woven on it, and by readers. Whatever takes one of these away *marks* the blob. [`step`] looks at marked blobs, and notes of each
+//! the versions that only readers may still need; when these are known too, it offers the oldest of them that nobody reads. The
+//! collector (a server's task, [`crate::collector`]) deletes what only that version reaches and says so; then the next one is
+//! offered. What is marked meanwhile waits for the next note: a file that is written all the time is collected all the same. A
+//! blob without mark is never looked at, so history costs nothing.
 //!
 //! **Readers** are known by their sessions. Every renewal lists what a client uses of the past. Counting the commands as *epochs*,
 //! what was let go of in epoch e can be used by nobody but those who list it as soon as every session has been answered a renewal in e or
@@ -21,17 +23,36 @@ use weft_common::wire::{CollectionJob, GarbageStatistics};
 
 /// Nameless files that are looked at together. A removed tree leaves many, and each step lets go of a few only.
 const ORPHANS_PER_LOOK: usize = 1024;
+/// Versions of a blob that are noted together.
+const VERSIONS_LET_GO_MAX: usize = 1024;
 
 /// A blob of which something may have to go.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Marked {
     /// The file whose rows show it.
     inode: InodeNumber,
-    /// The epoch of the newest mark.
-    since: u64,
+    /// What nothing but readers needs; `None` until a step has looked.
+    let_go: Option<LetGo>,
     /// The version that was offered last. Until it is collected no other one is: some of its nodes may be gone already, and so
     /// it can be no other version's neighbour.
     offered: Option<BlobVersion>,
+}
+
+/// What of a blob nothing but readers needed in some epoch, and so in every later one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct LetGo {
+    epoch: u64,
+    /// Versions, the oldest first; at most [`VERSIONS_LET_GO_MAX`].
+    versions: Vec<BlobVersion>,
+    /// The blob itself, too.
+    whole: bool,
+}
+
+impl Marked {
+    /// Whether it has to be looked at, or everybody knows what was let go of.
+    fn is_ripe(&self, readers: &Readers) -> bool {
+        self.let_go.as_ref().is_none_or(|let_go| let_go.epoch <= readers.through)
+    }
 }
 
 /// Where a clone began.
@@ -48,9 +69,9 @@ pub(crate) fn epoch(kv: &dyn Kv) -> Result<u64, KvError> {
 
 /// A version of `blob`, whose file is `inode`, may not be needed any more.
 pub(crate) fn mark(kv: &mut dyn Kv, blob: BlobId, inode: InodeNumber) -> Result<(), KvError> {
-    let since = epoch(&*kv)?;
-    let offered = table::get::<Marked>(&*kv, &table::marked(blob))?.and_then(|marked| marked.offered);
-    table::put(kv, &table::marked(blob), &Marked { inode, since, offered })
+    let known = table::get::<Marked>(&*kv, &table::marked(blob))?;
+    let (let_go, offered) = known.map_or((None, None), |marked| (marked.let_go, marked.offered));
+    table::put(kv, &table::marked(blob), &Marked { inode, let_go, offered })
 }
 
 /// `clone` begins with `version` of `origin`, which stays as long as the clone does.
@@ -112,13 +133,22 @@ pub(crate) fn step(kv: &mut dyn Kv, volume: VolumeId, readers: &Readers) -> Resu
         }
     }
     let mut jobs = Vec::new();
-    for (blob, marked) in ripe(&*kv, volume, readers, COLLECTIONS_OFFERED_MAX)? {
-        match judge(&*kv, blob, marked, readers)? {
+    for (blob, mut marked) in ripe(&*kv, volume, readers, COLLECTIONS_OFFERED_MAX)? {
+        let mut verdict = judge(&*kv, blob, &marked, readers)?;
+        if let Verdict::LetGo(let_go) = verdict {
+            more = true;
+            marked.let_go = Some(let_go);
+            table::put(kv, &table::marked(blob), &marked)?;
+            verdict = if marked.is_ripe(readers) { judge(&*kv, blob, &marked, readers)? } else { Verdict::Held };
+        }
+        match verdict {
             Verdict::Collect(job) => {
-                let offered = Some(job.dropped.version);
-                table::put(kv, &table::marked(blob), &Marked { offered, ..marked })?;
+                marked.offered = Some(job.dropped.version);
+                table::put(kv, &table::marked(blob), &marked)?;
                 jobs.push(*job);
             }
+            // Was taken note of just now.
+            Verdict::LetGo(_) => {}
             Verdict::Held => {}
             Verdict::Clean => kv.delete(&table::marked(blob))?,
             Verdict::Gone => {
@@ -151,7 +181,7 @@ fn releasable(kv: &dyn Kv, volume: VolumeId, readers: &Readers) -> Result<Vec<In
     Ok(found)
 }
 
-/// Marked blobs whose last mark everybody knows of.
+/// Marked blobs that a step can do something about.
 fn ripe(kv: &dyn Kv, volume: VolumeId, readers: &Readers, limit: usize) -> Result<Vec<(BlobId, Marked)>, KvError> {
     let (mut found, mut failed) = (Vec::new(), None);
     if readers.everything {
@@ -160,7 +190,7 @@ fn ripe(kv: &dyn Kv, volume: VolumeId, readers: &Readers, limit: usize) -> Resul
     let (from, to) = table::marked_of_volume(volume);
     kv.scan(&from, &to, Order::Ascending, &mut |key, value| {
         match table::parse::<Marked>(key, value) {
-            Ok(marked) if marked.since <= readers.through => found.extend(table::parse_marked(key).map(|blob| (blob, marked))),
+            Ok(marked) if marked.is_ripe(readers) => found.extend(table::parse_marked(key).map(|blob| (blob, marked))),
             Ok(_) => {}
             Err(error) => failed = Some(error),
         }
@@ -170,6 +200,8 @@ fn ripe(kv: &dyn Kv, volume: VolumeId, readers: &Readers, limit: usize) -> Resul
 }
 
 enum Verdict {
+    /// Only readers need this; who they are is known later.
+    LetGo(LetGo),
     /// This version can go.
     Collect(Box<CollectionJob>),
     /// Some can, but are being read.
@@ -180,35 +212,55 @@ enum Verdict {
     Gone,
 }
 
-fn judge(kv: &dyn Kv, blob: BlobId, marked: Marked, readers: &Readers) -> Result<Verdict, KvError> {
+fn judge(kv: &dyn Kv, blob: BlobId, marked: &Marked, readers: &Readers) -> Result<Verdict, KvError> {
     if readers.contents.range((blob, BlobVersion(0))..).next().is_some_and(|(read, version)| *read == blob && version.0 == 0) {
         // Version 0 of a clone is its origin's: the clone goes last.
         return Ok(Verdict::Held);
     }
     let shown = namespace::versions_shown(kv, marked.inode, blob)?;
     let pinned = pinned(kv, blob)?;
-    let Some(record) = table::get::<BlobRecord>(kv, &table::blob(blob))? else {
-        return Ok(if shown.is_empty() && pinned.is_empty() { Verdict::Gone } else { Verdict::Clean });
-    };
-    let there = blobs::published_versions(kv, blob)?;
-    let is_woven_on = |version: &BlobVersion| record.in_flight() > 0 && *version == record.published.version;
+    let record = table::get::<BlobRecord>(kv, &table::blob(blob))?;
+    let there = if record.is_some() { blobs::published_versions(kv, blob)? } else { BTreeSet::new() };
+    let in_flight = record.as_ref().map_or(0, BlobRecord::in_flight);
+    let is_woven_on =
+        |version: &BlobVersion| in_flight > 0 && record.as_ref().is_some_and(|record| record.published.version == *version);
     let is_needed = |version: &&BlobVersion| shown.contains(*version) || pinned.contains(*version) || is_woven_on(version);
     let is_read = |version: &BlobVersion| readers.contents.contains(&(blob, *version));
     let unneeded: Vec<BlobVersion> = there.iter().filter(|version| !is_needed(version)).copied().collect();
+    let whole = shown.is_empty() && pinned.is_empty() && in_flight == 0;
+
+    let known: &[BlobVersion] = marked.let_go.as_ref().map_or(&[], |let_go| &let_go.versions);
+    let is_known_whole = marked.let_go.as_ref().is_some_and(|let_go| let_go.whole);
     let begun = marked.offered.filter(|version| there.contains(version));
-    let Some(dropped) = begun.or_else(|| unneeded.iter().copied().find(|version| !is_read(version))) else {
-        let is_empty = there.is_empty() && shown.is_empty() && pinned.is_empty() && record.in_flight() == 0;
-        return Ok(match unneeded.is_empty() {
-            _ if is_empty => Verdict::Gone,
-            true => Verdict::Clean,
-            false => Verdict::Held,
-        });
-    };
+    let free = unneeded.iter().copied().filter(|version| !is_read(version));
+    if let Some(dropped) = begun.or_else(|| free.clone().find(|version| known.contains(version))) {
+        let Some(record) = record else { return Ok(Verdict::Clean) };
+        return Ok(Verdict::Collect(Box::new(job(kv, blob, &record, &there, dropped)?)));
+    }
+    let versions: Vec<BlobVersion> = free.take(VERSIONS_LET_GO_MAX).collect();
+    let is_empty = there.is_empty() && whole;
+    if !versions.is_empty() || (is_empty && !is_known_whole) {
+        return Ok(Verdict::LetGo(LetGo { epoch: epoch(kv)?, versions, whole }));
+    }
+    Ok(match unneeded.is_empty() {
+        _ if is_empty => Verdict::Gone,
+        true => Verdict::Clean,
+        false => Verdict::Held,
+    })
+}
+
+/// What it takes to drop a version of those that are there.
+fn job(
+    kv: &dyn Kv,
+    blob: BlobId,
+    record: &BlobRecord,
+    there: &BTreeSet<BlobVersion>,
+    dropped: BlobVersion,
+) -> Result<CollectionJob, KvError> {
     let older = there.range(..dropped).next_back().copied().unwrap_or(record.origin.version);
     let newer = there.range(BlobVersion(dropped.0 + 1)..).next();
-    let tree = |version| blobs::tree_at(kv, blob, &record, version);
-    let job = CollectionJob { dropped: tree(dropped)?, older, newer: newer.map(|version| tree(*version)).transpose()? };
-    Ok(Verdict::Collect(Box::new(job)))
+    let tree = |version| blobs::tree_at(kv, blob, record, version);
+    Ok(CollectionJob { dropped: tree(dropped)?, older, newer: newer.map(|version| tree(*version)).transpose()? })
 }
 
 /// The versions of `blob` that clones begin with.

@@ -289,6 +289,28 @@ fn a_compaction_replaces_a_tree_that_nothing_shows() {
     assert_eq!(cluster.attributes(inode).size, 10);
 }
 
+/// Each compaction marks its blob, and everybody is always one round behind with letting go.
+#[test]
+fn a_file_that_is_compacted_all_the_time_is_collected_all_the_same() {
+    let mut cluster = Cluster::new(1);
+    let inode = cluster.create("f");
+    let blob = cluster.publish(inode, 10);
+    let (mut before, mut through, mut collected) = (0, 0, Vec::new());
+    for newest in 1..20 {
+        let update = cluster.update(0, 10);
+        let compaction = Operation::Compact { blob, read_at: BlobVersion(newest), update };
+        let ticket = cluster.ticket(inode, compaction).unwrap();
+        cluster.commit(blob, ticket.entry.version.0).unwrap();
+        for job in cluster.collect(cluster.volume, through).0 {
+            assert!(job.dropped.version.0 < newest, "what was let go of in this round may be in use");
+            cluster.act(Action::Collected(blob, job.dropped.version)).unwrap();
+            collected.push(job.dropped.version.0);
+        }
+        (through, before) = (before, cluster.machine.epoch());
+    }
+    assert!(collected.len() >= 8 && collected.is_sorted(), "{collected:?}");
+}
+
 #[test]
 fn a_version_that_is_woven_on_stays() {
     let mut cluster = Cluster::new(1);
