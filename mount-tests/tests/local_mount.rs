@@ -143,6 +143,35 @@ fn umount_needs_no_answer_from_the_mount() {
 }
 
 #[test]
+fn a_mountpoint_whose_process_was_killed_is_named_with_the_remedy() {
+    let place = Place::new();
+    let mut mount = Mount::local(&place.path("store"), &place.path("mnt"), &[]);
+    fs::write(mount.path().join("f"), "kept").expect("write");
+    mount.process().kill();
+    let (store, mountpoint) = (place.text("store"), place.text("mnt"));
+    let said = refuse(weft(&["mount", "--local", &store, &mountpoint]));
+    assert!(said.contains("lost its process") && said.contains("weft umount"), "{said}");
+    succeed(weft(&["umount", &mountpoint]));
+    let again = Mount::local(&place.path("store"), &place.path("mnt"), &[]);
+    assert_eq!(fs::read_to_string(again.path().join("f")).expect("read"), "kept");
+    again.unmount();
+}
+
+#[test]
+fn a_store_can_be_mounted_again_right_behind_its_umount() {
+    let place = Place::new();
+    let first = Mount::local(&place.path("store"), &place.path("mnt"), &[]);
+    fs::write(first.path().join("f"), "kept").expect("write");
+    // umount(8), other than `weft umount`, does not wait for the process.
+    let mut umount = Command::new("umount");
+    umount.arg(first.path());
+    succeed(umount);
+    let again = Mount::local(&place.path("store"), &place.path("again"), &[]);
+    assert_eq!(fs::read_to_string(again.path().join("f")).expect("read"), "kept");
+    again.unmount();
+}
+
+#[test]
 fn a_store_is_served_by_one_process_and_a_second_mount_goes_through_it() {
     let place = Place::new();
     let first = Mount::local(&place.path("data"), &place.path("mnt1"), &[]);

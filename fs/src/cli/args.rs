@@ -493,7 +493,7 @@ pub(super) struct GcArgs {
     /// Do not wait until everything is deleted
     #[arg(long)]
     pub no_wait: bool,
-    /// Delete orphans also of a provider of which they are more than half: after it was away for long
+    /// Delete orphans also of a provider that holds more than a thousand of them and little else: after it was away for long
     #[arg(long, conflicts_with = "no_wait")]
     pub force: bool,
     /// Who we are.

@@ -5,8 +5,12 @@ use rustix::fs::{FlockOperation, flock};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 use weft_common::rpc::{Address, Rpc};
 use weft_server::node::{LocalNode, NodeError, start_local};
+
+/// A mount that has just been unmounted needs a moment to write everything down.
+const LOCK_PATIENCE: Duration = Duration::from_secs(3);
 
 /// All roles over one folder.
 #[derive(Debug)]
@@ -24,7 +28,7 @@ impl LocalServers {
     /// [`CliError::Local`] says what is in the way.
     pub(super) async fn start(folder: &Path) -> Result<Self, CliError> {
         let folder = std::path::absolute(folder).map_err(CliError::io(folder.display().to_string()))?;
-        let lock = lock(&folder)?;
+        let lock = lock(&folder).await?;
         let node = start_local(&folder).await.map_err(failed(&folder))?;
         Ok(Self { folder, node, _lock: lock })
     }
@@ -60,14 +64,22 @@ impl LocalServers {
 }
 
 /// Makes the folder and takes it for this process.
-fn lock(folder: &Path) -> Result<File, CliError> {
+async fn lock(folder: &Path) -> Result<File, CliError> {
     let io = |error: std::io::Error| CliError::Local { folder: folder.to_owned(), reason: error.to_string() };
     std::fs::create_dir_all(folder).map_err(io)?;
     let file = File::create(folder.join("lock")).map_err(io)?;
-    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(file),
-        Err(rustix::io::Errno::WOULDBLOCK) => Err(CliError::Local { folder: folder.to_owned(), reason: in_use(folder) }),
-        Err(error) => Err(io(error.into())),
+    let started = Instant::now();
+    loop {
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => return Ok(file),
+            Err(rustix::io::Errno::WOULDBLOCK) if started.elapsed() < LOCK_PATIENCE => {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            Err(rustix::io::Errno::WOULDBLOCK) => {
+                return Err(CliError::Local { folder: folder.to_owned(), reason: in_use(folder) });
+            }
+            Err(error) => return Err(io(error.into())),
+        }
     }
 }
 

@@ -92,7 +92,8 @@ fn volume_url(text: &OsString) -> Result<Url, CliError> {
 }
 
 fn make_mountpoint(path: &Path) -> Result<(), CliError> {
-    if path.symlink_metadata().is_ok() {
+    // What is there and cannot be used is refused later, with the reason.
+    if path.symlink_metadata().err().is_none_or(|error| error.kind() != std::io::ErrorKind::NotFound) {
         return Ok(());
     }
     std::fs::create_dir_all(path).map_err(CliError::io(format!("making the mountpoint {}", path.display())))
@@ -158,6 +159,7 @@ async fn open_remote(url: Url, args: &MountArgs, client: ClientOptions) -> Resul
     let identity = std::path::absolute(&identity).unwrap_or(identity);
     let cluster = connect::connect(&url, &args.how.identity, client).await?;
     let volume = connect::open_volume(&cluster, &url).await?;
+    volume::warn_of_few_providers(&cluster.map(), volume.info().settings.copies);
     let url = Url { identity: Some(identity), process: Some(std::process::id()), ..url };
     Ok(Served { cluster, volume, url, servers: None })
 }

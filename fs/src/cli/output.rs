@@ -70,7 +70,7 @@ pub(super) fn note(text: &str) {
 
 /// Prints a message for a person to standard error.
 pub(super) fn complain(text: &str) {
-    let _ = writeln!(std::io::stderr().lock(), "weft: {}", visible(text));
+    let _ = writeln!(std::io::stderr().lock(), "weft: {}", visible(text.trim_end()));
 }
 
 /// Text with control characters escaped: a file's name must neither move a terminal's cursor nor make a line of its own.

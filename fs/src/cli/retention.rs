@@ -207,6 +207,9 @@ pub(super) async fn gc(client: &Client, args: &GcArgs) -> Result<(), CliError> {
     if args.no_wait {
         return Ok(());
     }
+    if thinned > 0 {
+        output::note("every mount is asked first whether it still reads any of them: that takes about a minute");
+    }
     let bar = Output::new(false).progress("files to clean up", 0);
     loop {
         let garbage = cluster.garbage(volume).await?;

@@ -87,7 +87,7 @@ async fn set(client: &Client, args: &VolumeSettingsArgs) -> Result<(), CliError>
 }
 
 /// A volume may be made before its servers are; but nothing can be written to it then, which should not come as a surprise.
-fn warn_of_few_providers(map: &ClusterMap, copies: u8) {
+pub(super) fn warn_of_few_providers(map: &ClusterMap, copies: u8) {
     for (role, name) in [(ProviderRole::Data, "data"), (ProviderRole::Metadata, "metadata")] {
         let alive = |provider: &&ProviderInfo| provider.role == role && provider.state != ProviderState::Dead;
         let alive = map.providers.iter().filter(alive).count();

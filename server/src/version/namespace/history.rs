@@ -112,7 +112,10 @@ pub(super) fn changes_of(
 pub(super) fn version_tagged(view: &View<'_>, tag: &str) -> Result<NamespaceAnswer, NamespaceError> {
     match view.kv.get(&Key::new(TAGS, view.volume).bytes(tag.as_bytes()))? {
         Some(row) => Ok(NamespaceAnswer::Version(from_row::<TagRecord>(&row)?.version)),
-        None => refuse(ErrorKind::NotFound, format!("{} has no tag '{}'", view.volume, tag.escape_debug())),
+        None => refuse(
+            ErrorKind::NotFound,
+            format!("there is no tag '{}'; versions are named by number, tag or @TIME", tag.escape_debug()),
+        ),
     }
 }
 

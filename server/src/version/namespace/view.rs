@@ -35,15 +35,12 @@ impl<'k> View<'k> {
         if let At::Version(n) = at
             && n > counters.latest
         {
-            return refuse(ErrorKind::NotFound, format!("{volume} has no version {n} yet, its newest is {}", counters.latest));
+            return refuse(ErrorKind::NotFound, format!("there is no version {n} yet, the newest is {}", counters.latest));
         }
         if let At::Version(n) = at
             && !thinning::is_readable(kv, volume, n)?
         {
-            return refuse(
-                ErrorKind::Stale,
-                format!("version {n} of {volume} is not kept any more; `weft retention show` tells why"),
-            );
+            return refuse(ErrorKind::Stale, format!("version {n} is not kept any more; `weft retention show` tells why"));
         }
         Ok((Self { kv, volume, at }, counters))
     }

@@ -13,14 +13,11 @@ const TAG_BYTES_MAX: usize = 64;
 pub(super) fn set(txn: &mut VolumeTxn<'_>, name: &str, version: VolumeVersion) -> Result<ChangeReply, NamespaceError> {
     check(name)?;
     if version > txn.counters.latest {
-        let message = format!("{} has no version {version} yet, its newest is {}", txn.volume, txn.counters.latest);
+        let message = format!("there is no version {version} yet, the newest is {}", txn.counters.latest);
         return refuse(ErrorKind::NotFound, message);
     }
     if !thinning::is_kept(&*txn.kv, txn.volume, version)? {
-        return refuse(
-            ErrorKind::NotFound,
-            format!("version {version} of {} is not kept any more; it cannot get a tag", txn.volume),
-        );
+        return refuse(ErrorKind::NotFound, format!("version {version} is not kept any more; it cannot get a tag"));
     }
     let key = Key::new(TAGS, txn.volume).bytes(name.as_bytes());
     match txn.kv.get(&key)?.map(|row| from_row::<TagRecord>(&row)).transpose()? {
@@ -43,7 +40,7 @@ pub(super) fn set(txn: &mut VolumeTxn<'_>, name: &str, version: VolumeVersion) -
 pub(super) fn remove(txn: &mut VolumeTxn<'_>, name: &str) -> Result<ChangeReply, NamespaceError> {
     let key = Key::new(TAGS, txn.volume).bytes(name.as_bytes());
     if txn.kv.get(&key)?.is_none() {
-        return refuse(ErrorKind::NotFound, format!("{} has no tag '{name}'", txn.volume));
+        return refuse(ErrorKind::NotFound, format!("there is no tag '{name}'"));
     }
     txn.kv.delete(&key)?;
     txn.counters.tags -= 1;
