@@ -12,7 +12,7 @@ use weft_mount_tests::cluster::{Cluster, Shape};
 use weft_mount_tests::fingerprint::fingerprint;
 use weft_mount_tests::mount::{Mount, is_mounted};
 use weft_mount_tests::port::Port;
-use weft_mount_tests::process::refuse;
+use weft_mount_tests::process::{refuse, succeed};
 
 const SMALL: Shape = Shape { page_kib: 64, fan_out: 2, copies: 1 };
 
@@ -75,6 +75,18 @@ fn clusters_and_volumes_that_are_not_what_was_meant() {
     assert_says(&cluster.refused(&["volume", "create", &cluster.url("show")]), &["show"]);
     assert_says(&cluster.refused(&["volume", "create", &cluster.url(".x")]), &["volume"]);
     assert_says(&cluster.refused(&["mount", "weft://:/show", "/tmp"]), &["no server"]);
+    // What is done to a volume is done to nothing smaller.
+    let below = format!("{}/shots/0042", cluster.url("show"));
+    let done_to_volumes: [&[&str]; 4] = [
+        &["volume", "rm", &below, "--yes"],
+        &["volume", "set", &below, "--copies", "1"],
+        &["volume", "create", &below],
+        &["retention", "set", &below, "--keep-all", "0s"],
+    ];
+    for arguments in done_to_volumes {
+        assert_says(&cluster.refused(arguments), &["/shots/0042", "show", "a whole volume"]);
+    }
+    assert!(succeed(cluster.weft(&["volume", "list", &cluster.url("show")])).contains("show"));
 }
 
 #[test]

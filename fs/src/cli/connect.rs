@@ -2,7 +2,7 @@
 
 use super::args::IdentityArgs;
 use super::error::CliError;
-use super::names::Volume;
+use super::names::{Volume, show_path};
 use super::target::{self, Url};
 use std::ffi::OsStr;
 use std::path::PathBuf;
@@ -128,6 +128,22 @@ pub(super) async fn open_volume(cluster: &Arc<Cluster>, url: &Url) -> Result<Arc
 /// [`CliError::NoVolume`].
 pub(super) fn volume_name(url: &Url) -> Result<&str, CliError> {
     url.volume.as_deref().ok_or_else(|| CliError::NoVolume(url.to_string()))
+}
+
+/// The volume in a URL, which names nothing below it: what is done to a volume is not to be mistaken for something done to one
+/// of its directories.
+///
+/// # Errors
+/// [`CliError::NoVolume`], or [`CliError::Usage`] for a path in it.
+pub(super) fn whole_volume(url: &Url) -> Result<&str, CliError> {
+    let name = volume_name(url)?;
+    if url.path.is_empty() {
+        return Ok(name);
+    }
+    Err(CliError::Usage(format!(
+        "{} lies in volume {name}, and this concerns a whole volume; name the volume alone if that is meant",
+        show_path(&url.path)
+    )))
 }
 
 /// The certificate to show: what was asked for; else the first folder that has one we may read.

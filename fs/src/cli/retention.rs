@@ -1,7 +1,7 @@
 //! `weft retention` and `weft gc`: how much history a volume keeps, and letting the rest go.
 
 use super::args::{GcArgs, RetentionCommand, RetentionSetArgs, VolumeArgs};
-use super::connect::{Client, volume_name};
+use super::connect::{Client, volume_name, whole_volume};
 use super::error::CliError;
 use super::human;
 use super::output::{self, Output, table};
@@ -97,7 +97,8 @@ fn describe(policy: &Retention) -> String {
 }
 
 async fn set(client: &Client, args: &RetentionSetArgs) -> Result<(), CliError> {
-    let (cluster, volume) = open(client, &args.target, &args.identity).await?;
+    let (cluster, url) = client.cluster_of(&args.target, &args.identity).await?;
+    let volume = cluster.volume(whole_volume(&url)?).await?.id;
     let has_periods = [args.hourly, args.daily, args.weekly, args.monthly].iter().any(Option::is_some);
     let keep_all = match (args.forever, args.keep_all) {
         (true, _) => None,

@@ -68,7 +68,7 @@ async fn create(client: &Client, args: &VolumeSettingsArgs) -> Result<(), CliErr
     let settings = settings((args.page_size, args.fan_out, args.copies), None)?;
     let (cluster, url) = client.cluster_of(&args.target, &args.identity).await?;
     let owner = (rustix::process::getuid().as_raw(), rustix::process::getgid().as_raw());
-    let info = cluster.create_volume(connect::volume_name(&url)?, settings, owner).await?;
+    let info = cluster.create_volume(connect::whole_volume(&url)?, settings, owner).await?;
     show(args, &info, "made");
     warn_of_few_providers(&cluster.map(), info.settings.copies);
     Ok(())
@@ -76,7 +76,7 @@ async fn create(client: &Client, args: &VolumeSettingsArgs) -> Result<(), CliErr
 
 async fn set(client: &Client, args: &VolumeSettingsArgs) -> Result<(), CliError> {
     let (cluster, url) = client.cluster_of(&args.target, &args.identity).await?;
-    let name = connect::volume_name(&url)?;
+    let name = connect::whole_volume(&url)?;
     let old = connect::open_volume(&cluster, &url).await?;
     let old = weft_common::client::Namespace::info(&*old).settings;
     let settings = settings((args.page_size, args.fan_out, args.copies), Some(old))?;
@@ -124,7 +124,7 @@ pub(super) fn volumes_text(rows: &[VolumeRow]) -> String {
 
 async fn remove(client: &Client, target: &OsStr, yes: bool, identity: &IdentityArgs) -> Result<(), CliError> {
     let (cluster, url) = client.cluster_of(target, identity).await?;
-    let name = connect::volume_name(&url)?;
+    let name = connect::whole_volume(&url)?;
     if !yes {
         connect::open_volume(&cluster, &url).await?;
         return Err(CliError::Usage(format!(

@@ -41,7 +41,7 @@ impl Cluster {
             }
         }
         if !left.is_empty() {
-            swept.problem = Some(format!("some orphans may be left on {}", left.join(", ")));
+            swept.problem = Some(format!("orphans may be left: {}", left.join("; ")));
         }
         Ok(swept)
     }

@@ -237,6 +237,9 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
         {
             return Err(damaged("another number of frames than was sent"));
         }
+        if matches!(frame, Frame::End { .. }) && self.input.read(&mut [0]).await? > 0 {
+            return Err(damaged("more follows behind the end: receive one stream after the other"));
+        }
         self.frames += 1;
         Ok((frame, body))
     }
@@ -266,6 +269,13 @@ mod tests {
     #[tokio::test]
     async fn what_was_written_is_read() {
         assert_eq!(read(&stream().await).await.unwrap(), 20);
+    }
+
+    #[tokio::test]
+    async fn what_follows_the_end_is_not_passed_over() {
+        let two = [stream().await, stream().await].concat();
+        let error = read(&two).await.unwrap_err();
+        assert!(error.to_string().contains("one stream after the other"), "{error}");
     }
 
     #[tokio::test]

@@ -15,7 +15,7 @@ use weft_common::wire::{Author, ChangeRecord, ErrorKind, HistoryState, Namespace
 /// The newest kept version not after `time`: a binary search, since versions are in order of time.
 pub(super) fn version_at(view: &View<'_>, counters: &Counters, time: Timestamp) -> Result<NamespaceAnswer, NamespaceError> {
     if time < counters.created {
-        return refuse(ErrorKind::NotFound, format!("{} did not exist then; it was made later", view.volume));
+        return refuse(ErrorKind::NotFound, "the volume did not exist then; it was made later".to_owned());
     }
     let mut best = VolumeVersion(0);
     let (mut low, mut high) = (0, counters.latest.0);
