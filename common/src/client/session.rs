@@ -12,7 +12,7 @@ use super::retry::Context;
 use super::{ClientError, lock};
 use crate::id::{PageObjectId, SessionId};
 use crate::limits::SESSION_RENEWAL;
-use crate::wire::{ErrorKind, Reply, Request, RequestKey, SessionReply, SessionRequest};
+use crate::wire::{ErrorKind, Renewal, Reply, Request, RequestKey, SessionReply, SessionRequest};
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -26,6 +26,9 @@ pub(crate) struct Session {
     lease: Duration,
     objects: AtomicU64,
     changes: Mutex<Changes>,
+    /// Renewals that were composed, and what the newest answer to one said.
+    renewals: AtomicU64,
+    heard: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -57,12 +60,20 @@ impl Drop for PendingChange {
 impl Session {
     fn new(id: SessionId, lease: Duration) -> Self {
         let changes = Changes { next: 1, waiting: BTreeSet::new() };
-        Self { id, lease, objects: AtomicU64::new(1), changes: Mutex::new(changes) }
+        let (renewals, heard) = (AtomicU64::new(0), AtomicU64::new(0));
+        Self { id, lease, objects: AtomicU64::new(1), changes: Mutex::new(changes), renewals, heard }
     }
 
     /// A name for one more page object.
     pub(crate) fn next_object(&self) -> PageObjectId {
         PageObjectId { session: self.id, sequence: self.objects.fetch_add(1, Ordering::Relaxed) }
+    }
+
+    /// One more renewal, which tells what is in use at this moment. One caller at a time makes them.
+    fn compose_renewal(&self, holds: &HoldBook) -> Renewal {
+        let heard = self.heard.load(Ordering::Relaxed);
+        let number = self.renewals.fetch_add(1, Ordering::Relaxed) + 1;
+        Renewal { number, heard, holds: holds.list() }
     }
 
     /// A number for one more change.
@@ -135,12 +146,10 @@ impl Sessions {
             tokio::time::sleep(pause).await;
             let Some(session) = self.known() else { continue };
             let context = self.link.context_for(pause);
-            match self
-                .link
-                .manager(context, Request::Session(SessionRequest::Renew { session: session.id, holds: self.holds.list() }))
-                .await
-            {
-                Ok(_) => {}
+            let renewal = session.compose_renewal(&self.holds);
+            match self.link.manager(context, Request::Session(SessionRequest::Renew { session: session.id, renewal })).await {
+                Ok(Reply::Session(SessionReply::Renewed { epoch })) => session.heard.store(epoch, Ordering::Relaxed),
+                Ok(other) => tracing::debug!(error = %self.link.unexpected("a renewed session", &other), "session not renewed"),
                 Err(failure) if failure.is_session_expired() || is_unknown(&failure.error) => {
                     self.forget(session.id);
                     let _ = self.current(context).await;

@@ -24,8 +24,19 @@ impl VersionRange {
     }
 }
 
+/// What a renewal of a session tells. A repetition of a request carries the same; a new request has the next number and a new list.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Renewal {
+    /// From 1, in the order in which the session's lists are composed.
+    pub number: u64,
+    /// What the newest answer to a renewal said that the client had when it composed the list; 0 if it had none.
+    pub heard: u64,
+    /// What it uses of the past, all of it.
+    pub holds: Holds,
+}
+
 /// What a session uses of the past, so that it is not collected under its feet.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Holds {
     /// It uses more than it can list: nothing may go.
     pub everything: bool,

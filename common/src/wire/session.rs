@@ -1,7 +1,7 @@
 //! Sessions: how the version manager knows a client, and how a repeated request is recognised.
 
 use crate::id::SessionId;
-use crate::wire::Holds;
+use crate::wire::Renewal;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -37,12 +37,12 @@ pub enum SessionRequest {
         /// What it is: `mount /mnt/show`, `weft restore`.
         purpose: String,
     },
-    /// Still here. Answer: `Done`.
+    /// Still here. Answer: `Renewed`.
     Renew {
         /// The session.
         session: SessionId,
-        /// What it uses of the past, all of it.
-        holds: Holds,
+        /// What it tells.
+        renewal: Renewal,
     },
     /// Done: everything the session holds goes now.
     Close(SessionId),
@@ -60,10 +60,15 @@ pub enum SessionReply {
         /// It lapses when not renewed for this long.
         lease: Duration,
     },
-    /// To `Renew` and `Close`.
+    /// To `Close`.
     Done,
     /// To `List`.
     Sessions(Vec<SessionInfo>),
+    /// To `Renew`.
+    Renewed {
+        /// How many commands the manager had carried out.
+        epoch: u64,
+    },
 }
 
 /// An open session.

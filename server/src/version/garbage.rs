@@ -115,8 +115,11 @@ pub(crate) fn statistics(kv: &dyn Kv, volume: VolumeId) -> Result<GarbageStatist
     Ok(GarbageStatistics { thinned_versions, blobs, nameless_files, is_purging })
 }
 
-/// Whether [`step`] would do or offer anything.
-pub(crate) fn wants_step(kv: &dyn Kv, volume: VolumeId, readers: &Readers) -> Result<bool, KvError> {
+/// Whether a step of collection would do or offer anything.
+///
+/// # Errors
+/// [`KvError`] is fatal.
+pub fn wants_step(kv: &dyn Kv, volume: VolumeId, readers: &Readers) -> Result<bool, KvError> {
     Ok(namespace::wants_purge(kv, volume, readers)?
         || !releasable(kv, volume, readers)?.is_empty()
         || !ripe(kv, volume, readers, 1)?.is_empty())

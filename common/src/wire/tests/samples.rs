@@ -117,11 +117,15 @@ fn session_requests() -> Vec<Request> {
         SessionRequest::Open { host: "desk".into(), purpose: "mount".into() },
         SessionRequest::Renew {
             session: SessionId(6),
-            holds: Holds {
-                everything: false,
-                versions: vec![(VolumeId(2), VolumeVersion(3))],
-                contents: vec![(BLOB, BlobVersion(4))],
-                inodes: vec![(VolumeId(2), InodeNumber(12))],
+            renewal: Renewal {
+                number: 9,
+                heard: 8,
+                holds: Holds {
+                    everything: false,
+                    versions: vec![(VolumeId(2), VolumeVersion(3))],
+                    contents: vec![(BLOB, BlobVersion(4))],
+                    inodes: vec![(VolumeId(2), InodeNumber(12))],
+                },
             },
         },
         SessionRequest::Close(SessionId(6)),
@@ -319,6 +323,7 @@ fn manager_replies() -> Vec<Reply> {
         Reply::Session(SessionReply::Opened { session: SessionId(6), lease: Duration::from_secs(60) }),
         Reply::Session(SessionReply::Done),
         Reply::Session(SessionReply::Sessions(vec![session])),
+        Reply::Session(SessionReply::Renewed { epoch: 8 }),
         Reply::Change(ChangeReply { version: VolumeVersion(4), attributes: Some(attributes()) }),
         Reply::Blob(BlobReply::Granted(Box::new(ticket))),
         Reply::Blob(BlobReply::Published { version: VolumeVersion(4), attributes: None }),

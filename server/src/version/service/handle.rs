@@ -82,13 +82,14 @@ impl Manager {
     async fn session(&self, id: RequestId, request: SessionRequest) -> Result<Reply, ServiceError> {
         match request {
             SessionRequest::Open { .. } | SessionRequest::Close(_) => self.submit(id, Action::Session(request), false).await,
-            SessionRequest::Renew { session, holds } => {
+            SessionRequest::Renew { session, renewal } => {
                 let renew = move |state: &mut State| {
-                    state.soft.hold(session, holds, state.machine.epoch());
-                    state.soft.renew(session, Instant::now())
+                    let epoch = state.machine.epoch();
+                    state.soft.hold(session, renewal, epoch);
+                    state.soft.renew(session, Instant::now()).then_some(epoch)
                 };
                 let renewed = self.with_state(renew).await?;
-                if renewed { Ok(Reply::Session(SessionReply::Done)) } else { Err(expired(session)) }
+                renewed.map(|epoch| Reply::Session(SessionReply::Renewed { epoch })).ok_or_else(|| expired(session))
             }
             SessionRequest::List => {
                 let list = self.ask(|state| Ok(sessions::list(state.machine.kv())?)).await?;

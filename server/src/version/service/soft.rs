@@ -3,6 +3,7 @@
 use crate::version::core::Effect;
 use crate::version::kv::{Kv, KvError};
 use crate::version::namespace::Readers;
+use crate::version::readers::{SessionReads, readers};
 use crate::version::{blobs, sessions};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,7 +11,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 use weft_common::id::{BlobId, BlobVersion, SessionId, VolumeId};
 use weft_common::limits::{LAPSED_PER_ANSWER_MAX, SESSION_LEASE, TICKET_GRACE, TICKET_LEASE, WAITERS_MAX};
-use weft_common::wire::{Holds, Reply, ServiceError, SweepExtent, SweepState, Swept};
+use weft_common::wire::{Renewal, Reply, ServiceError, SweepExtent, SweepState, Swept};
 
 /// Where a commit's answer goes.
 pub(super) type Waiter = oneshot::Sender<Result<Reply, ServiceError>>;
@@ -20,16 +21,12 @@ struct SessionLease {
     renewed: Instant,
     /// Its end has been proposed: it cannot be renewed any more.
     closing: bool,
-    /// The epoch at which its last renewal was answered.
-    answered: Option<u64>,
-    /// What was let go of until then it can only use if it holds it.
-    knows_through: Option<u64>,
-    holds: Holds,
+    reads: SessionReads,
 }
 
 impl SessionLease {
     fn new(renewed: Instant) -> Self {
-        Self { renewed, closing: false, answered: None, knows_through: None, holds: Holds::default() }
+        Self { renewed, closing: false, reads: SessionReads::default() }
     }
 }
 
@@ -129,31 +126,20 @@ impl Soft {
     /// A session that was opened at `epoch` has not seen anything before.
     pub(super) fn opened(&mut self, session: SessionId, epoch: u64) {
         if let Some(lease) = self.sessions.get_mut(&session) {
-            (lease.answered, lease.knows_through) = (Some(epoch), Some(epoch));
+            lease.reads = SessionReads::opened(epoch);
         }
     }
 
     /// What the session uses of the past, told with its renewal, which is answered at `epoch`.
-    pub(super) fn hold(&mut self, session: SessionId, holds: Holds, epoch: u64) {
+    pub(super) fn hold(&mut self, session: SessionId, renewal: Renewal, epoch: u64) {
         if let Some(lease) = self.sessions.get_mut(&session) {
-            lease.knows_through = lease.answered;
-            lease.answered = Some(epoch);
-            lease.holds = holds;
+            lease.reads.renew(renewal, epoch);
         }
     }
 
     /// Who may be reading what of a volume, as of `epoch`. See [`crate::version::garbage`].
     pub(super) fn readers(&self, volume: VolumeId, epoch: u64) -> Readers {
-        let mut readers = Readers { through: epoch, ..Readers::default() };
-        for lease in self.sessions.values() {
-            readers.through = readers.through.min(lease.knows_through.unwrap_or(0));
-            readers.everything |= lease.holds.everything;
-            let Holds { versions, contents, inodes, .. } = &lease.holds;
-            readers.versions.extend(versions.iter().filter(|(of, _)| *of == volume).map(|(_, version)| *version));
-            readers.contents.extend(contents.iter().filter(|(blob, _)| blob.volume == volume));
-            readers.inodes.extend(inodes.iter().filter(|(of, _)| *of == volume).map(|(_, inode)| *inode));
-        }
-        readers
+        readers(self.sessions.values().map(|lease| &lease.reads), volume, epoch)
     }
 
     /// Sessions whose lease is over; each is told once.

@@ -153,14 +153,14 @@ async fn requests_of_other_roles_and_unknown_things_are_refused_by_name() {
     assert!(missing.kind == ErrorKind::NotFound && missing.message.contains("'nope'"));
     let session = weft_common::id::SessionId(99);
     let unknown =
-        call(&manager, Request::Session(SessionRequest::Renew { session, holds: weft_common::wire::Holds::default() }), LONG)
+        call(&manager, Request::Session(SessionRequest::Renew { session, renewal: weft_common::wire::Renewal::default() }), LONG)
             .await
             .unwrap_err();
     assert_eq!(unknown.kind, ErrorKind::SessionExpired);
     let renewed = client
-        .ask(Request::Session(SessionRequest::Renew { session: client.session, holds: weft_common::wire::Holds::default() }))
+        .ask(Request::Session(SessionRequest::Renew { session: client.session, renewal: weft_common::wire::Renewal::default() }))
         .await;
-    assert_eq!(renewed, Ok(Reply::Session(SessionReply::Done)));
+    assert!(matches!(renewed, Ok(Reply::Session(SessionReply::Renewed { epoch: 1.. }))), "{renewed:?}");
     let Ok(Reply::Session(SessionReply::Sessions(list))) = client.ask(Request::Session(SessionRequest::List)).await else {
         panic!()
     };
