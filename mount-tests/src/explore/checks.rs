@@ -73,12 +73,16 @@ impl World {
         }
         state.published = version.0;
         state.kept.insert(version.0);
+        Arc::make_mut(&mut self.past).publish((place, version.0), became.is_some());
         self.check_version(place, version.0)
     }
 
     /// What everybody sees as the file is the newest published version of its blob.
     pub(super) fn check_head(&self) -> Result<(), Violation> {
-        let place = self.oracle.blobs.len() - 1;
+        let place = self.oracle.current;
+        if self.past.newest().file.is_none() {
+            return Ok(());
+        }
         let (shown, expected) = (self.manager.tree(), self.oracle.tree(place, self.oracle.blobs[place].published));
         if shown == expected { Ok(()) } else { Err(Violation::Order(format!("the file is {shown:?} and not {expected:?}"))) }
     }
@@ -94,7 +98,7 @@ impl World {
     pub(super) fn check_kept(&self) -> Result<(), Violation> {
         let mut reached = HashSet::new();
         let mut reach = Reach::default();
-        for (place, version) in self.readable() {
+        for (place, version) in self.needed() {
             let tree = self.oracle.tree(place, version);
             check_reach(&tree, &self.nodes, &mut reached)?;
             reach_of(&tree, &self.nodes, &mut reach);
@@ -107,17 +111,23 @@ impl World {
     }
 
     /// When nothing can happen any more: everything is published, and nothing is left that nobody needs.
-    pub(super) fn check_end(&self) -> Result<(), Violation> {
+    pub(super) fn check_end(&self, seen: &mut Seen) -> Result<(), Violation> {
         if let Some((blob, version)) = self.manager.waiting().first() {
             return Err(Violation::Order(format!("{blob} {version} is never published")));
         }
-        for (place, version) in self.readable() {
+        let mut settled = self.clone();
+        if self.is_managed() {
+            settled.settle(seen)?;
+        }
+        settled.check_nothing_left()
+    }
+
+    fn check_nothing_left(&self) -> Result<(), Violation> {
+        for (place, version) in self.needed() {
             self.check_version(place, version)?;
         }
         let mut reach = Reach::default();
-        self.readable()
-            .iter()
-            .for_each(|(place, version)| reach_of(&self.oracle.tree(*place, *version), &self.nodes, &mut reach));
+        self.needed().iter().for_each(|(place, version)| reach_of(&self.oracle.tree(*place, *version), &self.nodes, &mut reach));
         if let Some((place, version)) = self.dropping {
             reach_of(&self.oracle.tree(place, version), &self.nodes, &mut reach);
         }
@@ -126,15 +136,19 @@ impl World {
             self.writers.iter().filter(|writer| matches!(writer.stage, Stage::Failed) && self.manager.is_open(writer.session));
         let open: HashSet<_> = open.map(|writer| writer.session).collect();
         let mut objects = self.objects.iter().filter(|object| !open.contains(&object.session));
-        let node = self.nodes.keys().find(|id| !reach.nodes.contains(id)).map(ToString::to_string);
+        let node =
+            self.nodes.keys().find(|id| !reach.nodes.contains(id) && !self.stored_late.contains(id)).map(ToString::to_string);
         match node.or(objects.find(|object| !reach.objects.contains(object)).map(ToString::to_string)) {
             Some(what) => Err(Violation::Leak(format!("nobody needs {what}"))),
             None => Ok(()),
         }
     }
 
-    /// Published versions that are not dropped.
-    pub(super) fn readable(&self) -> Vec<(usize, u64)> {
+    /// Versions that are there for somebody: all published ones that are not dropped, or what the manager has to keep.
+    pub(super) fn needed(&self) -> Vec<(usize, u64)> {
+        if self.is_managed() {
+            return self.needed_managed().into_iter().collect();
+        }
         let blobs = self.oracle.blobs.iter().enumerate();
         let all = blobs.flat_map(|(place, blob)| blob.kept.iter().map(move |version| (place, *version)));
         all.filter(|version| self.dropping != Some(*version)).collect()

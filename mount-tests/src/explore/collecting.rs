@@ -1,4 +1,5 @@
-//! Dropping versions and collecting what goes with them.
+//! Dropping versions and collecting what goes with them: at once, by whoever says that nobody needs them. That this is so is
+//! what [`thinning`](super::thinning) is about; here it is given, so that more of the collection itself is explored.
 
 use super::faults::Fault;
 use super::steps::Step;
@@ -6,14 +7,16 @@ use super::world::{Seen, Stage, World, note};
 use std::sync::Arc;
 use weft_common::id::{BlobId, BlobVersion};
 use weft_common::weave::testing::checks::Violation;
+use weft_common::weave::testing::history::Nodes;
 use weft_common::weave::{CollectStep, Collection, Garbage};
+use weft_common::wire::CollectionJob;
 
 impl World {
     pub(super) fn add_collectors_steps(&self, steps: &mut Vec<Step>) {
         if self.dropping.is_some() {
             steps.push(Step::Collect);
         } else if self.drops > 0 {
-            let droppable = self.readable().into_iter().filter(|(place, version)| self.is_droppable(*place, *version));
+            let droppable = self.needed().into_iter().filter(|(place, version)| self.is_droppable(*place, *version));
             steps.extend(droppable.map(|(place, version)| Step::Drop(place, version)));
         }
     }
@@ -44,40 +47,49 @@ impl World {
             return Ok(());
         }
         let Some((place, version)) = self.dropping else { return Ok(()) };
-        let Some(garbage) = self.first_garbage(place, version)? else {
+        let Some(garbage) = first_garbage(&self.job(place, version), &self.nodes)? else {
             Arc::make_mut(&mut self.oracle).blobs[place].kept.remove(&version);
             self.dropping = None;
             note(seen, "collected", true);
             note(seen, "collected beside a clone", self.oracle.blobs.len() > 1);
-            return self.readable().into_iter().try_for_each(|(place, version)| self.check_version(place, version));
+            return self.needed().into_iter().try_for_each(|(place, version)| self.check_version(place, version));
         };
-        // Page objects before nodes; whatever is left is found again by the next one who begins.
+        self.delete_garbage(&garbage, seen);
+        self.check_kept()
+    }
+
+    /// Page objects before nodes; whatever is left is found again by the next one who begins.
+    pub(super) fn delete_garbage(&mut self, garbage: &Garbage, seen: &mut Seen) {
         if garbage.objects.iter().any(|object| self.objects.contains(&object.id)) {
             Arc::make_mut(&mut self.objects).retain(|id| garbage.objects.iter().all(|object| object.id != *id));
             note(seen, "collection interrupted before its nodes", true);
         } else {
             Arc::make_mut(&mut self.nodes).retain(|id, _| !garbage.nodes.contains(id));
         }
-        self.check_kept()
     }
 
-    /// The first batch of a walk that begins now; `None` if nothing is left to delete.
-    fn first_garbage(&self, place: usize, version: u64) -> Result<Option<Garbage>, Violation> {
+    /// What the manager would offer.
+    fn job(&self, place: usize, version: u64) -> CollectionJob {
         let kept = &self.oracle.blobs[place].kept;
         let older = kept.range(..version).next_back().copied().filter(|_| self.setup.fault != Fault::IgnoresOlder);
         let newer = kept.range(version + 1..).next().filter(|_| self.setup.fault != Fault::IgnoresNewer);
         let newer = newer.map(|newer| self.oracle.tree(place, *newer));
-        let mut walk = Collection::new(&self.oracle.tree(place, version), BlobVersion(older.unwrap_or(0)), newer.as_ref());
-        loop {
-            match walk.step() {
-                CollectStep::Read(ids) => {
-                    for id in ids {
-                        walk.supply(&id, self.nodes.get(&id)).map_err(|error| Violation::Walk(error.to_string()))?;
-                    }
+        CollectionJob { dropped: self.oracle.tree(place, version), older: BlobVersion(older.unwrap_or(0)), newer }
+    }
+}
+
+/// The first batch of a walk that begins now; `None` if nothing is left to delete.
+pub(super) fn first_garbage(job: &CollectionJob, nodes: &Nodes) -> Result<Option<Garbage>, Violation> {
+    let mut walk = Collection::new(&job.dropped, job.older, job.newer.as_ref());
+    loop {
+        match walk.step() {
+            CollectStep::Read(ids) => {
+                for id in ids {
+                    walk.supply(&id, nodes.get(&id)).map_err(|error| Violation::Walk(error.to_string()))?;
                 }
-                CollectStep::Delete(garbage) => return Ok(Some(garbage)),
-                CollectStep::Done => return Ok(None),
             }
+            CollectStep::Delete(garbage) => return Ok(Some(garbage)),
+            CollectStep::Done => return Ok(None),
         }
     }
 }

@@ -39,11 +39,37 @@ pub enum Fault {
     IgnoresNewer,
     /// The collection takes the kept version before for none.
     IgnoresOlder,
+    /// A version that a session lists is purged.
+    PurgesWhatIsRead,
+    /// A content that a session lists is collected.
+    CollectsWhatIsRead,
+    /// The second renewal is not waited for: a list counts from its own arrival.
+    WaitsForOneRenewal,
+    /// A renewal that comes twice or late counts like any other.
+    BelievesRepeatedRenewals,
+    /// A mount holds a version only once it was told that it is kept.
+    HoldsAfterTheAnswer,
+    /// A mount lets go of a version while it waits for what it asked there.
+    LetsGoFirst,
+    /// A mount's list has the contents of one moment and the versions of a later one.
+    ListsContentsFirst,
+    /// A mount asks in a version that it let go of.
+    AsksWithoutHolding,
+    /// A mount opens what it was told of the newest state, however long ago.
+    BelievesOldAnswers,
+    /// The mark of a blob is lost when a row of its file goes.
+    LosesMarks,
+    /// A version is thinned along with the one behind it.
+    ThinsItsNeighbour,
+    /// A collector reports a version before everything of it is deleted.
+    ForgetsEarly,
+    /// A clone does not hold what it began with.
+    ForgetsPins,
 }
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 28] = [
         Self::PublishesOutOfOrder,
         Self::AppendsToThePublished,
         Self::CompactsAnyway,
@@ -59,6 +85,19 @@ impl Fault {
         Self::IgnoresLateWriters,
         Self::IgnoresNewer,
         Self::IgnoresOlder,
+        Self::PurgesWhatIsRead,
+        Self::CollectsWhatIsRead,
+        Self::WaitsForOneRenewal,
+        Self::BelievesRepeatedRenewals,
+        Self::HoldsAfterTheAnswer,
+        Self::LetsGoFirst,
+        Self::ListsContentsFirst,
+        Self::AsksWithoutHolding,
+        Self::BelievesOldAnswers,
+        Self::LosesMarks,
+        Self::ThinsItsNeighbour,
+        Self::ForgetsEarly,
+        Self::ForgetsPins,
     ];
 
     /// Whether this is how the bug shows.
@@ -76,7 +115,18 @@ impl Fault {
             Self::FreesOrphansEarly | Self::FreesWhatTheLogNames => matches!(violation, Lost(_)),
             Self::CommitsEarly => matches!(violation, Unreachable(_)),
             Self::HelperForgetsWhatIsInFlight => matches!(violation, Definition(_)),
-            Self::IgnoresLateWriters => matches!(violation, Leak(_)),
+            Self::LosesMarks | Self::ForgetsEarly | Self::IgnoresLateWriters => matches!(violation, Leak(_)),
+            Self::PurgesWhatIsRead
+            | Self::CollectsWhatIsRead
+            | Self::WaitsForOneRenewal
+            | Self::BelievesRepeatedRenewals
+            | Self::HoldsAfterTheAnswer
+            | Self::LetsGoFirst
+            | Self::ListsContentsFirst
+            | Self::AsksWithoutHolding
+            | Self::BelievesOldAnswers
+            | Self::ThinsItsNeighbour
+            | Self::ForgetsPins => matches!(violation, Lost(_) | Unreachable(_)),
             Self::DropsTheHead | Self::IgnoresPins | Self::IgnoresNewer | Self::IgnoresOlder => {
                 matches!(violation, Lost(_) | Unreachable(_))
             }

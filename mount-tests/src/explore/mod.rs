@@ -1,4 +1,4 @@
-//! Exhaustive exploration: every interleaving of a few writers, a helper, a collector and a faulty network on a small file.
+//! Exhaustive exploration: every interleaving of a few writers, a helper, readers, collectors and a faulty network on a small file.
 //!
 //! What runs is the real thing, driven step by step: the version manager's [`StateMachine`](weft_server::version::core::StateMachine)
 //! on a table in memory, the weaver, the collection. Only messages, providers and processes are simulated: a *step* is one
@@ -18,10 +18,21 @@
 //! | I6 sizes | a ticket is given |
 //! | I7 the objects of a ticket are there, I9 orphans | a ticket is given; objects are deleted |
 //! | liveness: a helper can finish whatever waits | in every state |
-//! | nothing is left that nobody needs | when no step is left |
+//! | nothing is left that nobody needs | when no step is left; where the manager decides, when readers have closed and collection has gone on |
+//! | nothing is offered that somebody needs; kept versions and those being read can be read | a collector asks for work |
 //!
 //! Own code rather than a model checker: the state is a table, stores and processes of other crates that know nothing of
 //! hashing, one function enumerates the steps, and depth-first search with a set of digests is forty lines.
+//!
+//! **Two ways to collect.** Either a version is dropped because the oracle knows that nobody needs it ([`collecting`]), which is small
+//! enough for three writers with everything; or the way is the manager's ([`thinning`]): volume versions are thinned, sessions renew
+//! and say what they read ([`readers`]), the manager purges, marks, offers, and collectors work and report. What a client has a
+//! right to rests on four rules of its own, which stand in [`readers`]; each of them is broken by a planted bug that is found.
+//! A writer's session reads nothing of the past there, and counts as renewed. What a writer that comes too late stores of a version
+//! that is collected is left to the sweep for orphans, which is not explored.
+//!
+//! **Epochs** are only compared, so commands that note none are not counted ([`manager`]): states that differ in nothing else are one.
+//!
 //! [`search`] runs one [`Setup`], [`setups`] names those that are explored, [`walk`] takes random steps through larger ones.
 
 #![allow(clippy::unwrap_used, missing_docs, reason = "part of the tests")]
@@ -32,9 +43,12 @@ pub mod faults;
 pub mod manager;
 pub mod menu;
 pub mod oracle;
+pub mod past;
+pub mod readers;
 pub mod search;
 pub mod setups;
 pub mod steps;
+pub mod thinning;
 pub mod walk;
 pub mod world;
 

@@ -20,17 +20,19 @@ pub struct Blob {
     pub kept: BTreeSet<u64>,
 }
 
-/// All blobs of the file, the present one last.
+/// All blobs, in the order in which they came to be.
 #[derive(Clone, Debug)]
 pub struct Oracle {
     pub geometry: Geometry,
     pub logs: Vec<BlobLog>,
     pub blobs: Vec<Blob>,
+    /// The one that the file has now.
+    pub current: usize,
 }
 
 impl Oracle {
     pub fn new(geometry: Geometry) -> Self {
-        Self { geometry, logs: Vec::new(), blobs: Vec::new() }
+        Self { geometry, logs: Vec::new(), blobs: Vec::new(), current: 0 }
     }
 
     pub fn place(&self, blob: BlobId) -> usize {

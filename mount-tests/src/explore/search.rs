@@ -14,6 +14,8 @@ pub struct Explored {
     pub steps: u64,
     /// States in which nothing can happen any more.
     pub ends: u64,
+    /// Setups with more states than were to be entered: the rest of theirs is not known.
+    pub cut: u64,
     /// What happened, and how often.
     pub seen: Seen,
 }
@@ -24,6 +26,7 @@ impl Explored {
         self.states += other.states;
         self.steps += other.steps;
         self.ends += other.ends;
+        self.cut += other.cut;
         for (what, count) in &other.seen {
             *self.seen.entry(what).or_default() += count;
         }
@@ -55,18 +58,19 @@ struct Level {
     steps: Vec<Step>,
 }
 
-/// Takes every step from every state.
+/// Takes every step from every state, or stops when it has entered `states_max` of them.
 ///
 /// # Errors
 /// The first way to break an invariant.
-pub fn explore(setup: &Setup) -> Result<Explored, Box<Failure>> {
+pub fn explore(setup: &Setup, states_max: u64) -> Result<Explored, Box<Failure>> {
     let mut explored = Explored::default();
     let mut trace = Vec::new();
-    search(setup, &mut explored, &mut trace).map_err(|violation| Box::new(Failure { setup: setup.clone(), violation, trace }))?;
+    search(setup, states_max, &mut explored, &mut trace)
+        .map_err(|violation| Box::new(Failure { setup: setup.clone(), violation, trace }))?;
     Ok(explored)
 }
 
-fn search(setup: &Setup, explored: &mut Explored, trace: &mut Vec<Step>) -> Result<(), Violation> {
+fn search(setup: &Setup, states_max: u64, explored: &mut Explored, trace: &mut Vec<Step>) -> Result<(), Violation> {
     let world = World::new(setup.clone())?;
     let mut known = HashSet::from([world.digest()]);
     explored.states = 1;
@@ -90,7 +94,11 @@ fn search(setup: &Setup, explored: &mut Explored, trace: &mut Vec<Step>) -> Resu
         let steps = world.steps();
         if steps.is_empty() {
             explored.ends += 1;
-            world.check_end()?;
+            world.check_end(&mut explored.seen)?;
+        }
+        if explored.states >= states_max {
+            explored.cut = 1;
+            return Ok(());
         }
         stack.push(Level { world, steps });
     }

@@ -12,9 +12,10 @@ const FAN_OUTS: [u32; 2] = [2, 4];
 /// How much.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Size {
-    /// Every pair of updates, and a choice of triples: a minute on two cores.
+    /// Every pair of updates, and a choice of triples; the ways of the manager with one update: a minute.
     Small,
-    /// Every triple of updates without faults and every pair with all of them: some hours.
+    /// Every triple of updates with late writers, and with versions that go; every pair with all faults at once; the ways of
+    /// the manager with every update and pair. Ordered so that what is cheap comes first.
     Large,
 }
 
@@ -22,6 +23,7 @@ pub enum Size {
 pub fn setups(size: Size) -> Vec<Setup> {
     let mut setups = Vec::new();
     for fan_out in FAN_OUTS {
+        setups.extend(managed(fan_out, size));
         for (first, one) in Choice::ALL.into_iter().enumerate() {
             for (second, other) in Choice::ALL.into_iter().enumerate().skip(first) {
                 let pair = Setup::new(fan_out, &[one, other]);
@@ -32,7 +34,10 @@ pub fn setups(size: Size) -> Vec<Setup> {
                     let is_chosen = (first + second + third as usize + fan_out as usize / 2).is_multiple_of(4);
                     if size == Size::Large {
                         setups.push(Setup { parts: 2, has_helper: true, ..triple.clone() });
-                        setups.push(Setup { drops: 2, has_helper: true, ..triple });
+                        setups.push(Setup { drops: 1, has_helper: true, ..triple.clone() });
+                        // What the manager decides does not depend on the fan-out: one of them.
+                        let is_even = (first + second + third as usize).is_multiple_of(2);
+                        setups.extend((is_even == (fan_out == FAN_OUTS[0])).then_some(Setup { thins: 2, ..triple }));
                     } else if is_chosen {
                         setups.push(triple);
                     }
@@ -40,6 +45,46 @@ pub fn setups(size: Size) -> Vec<Setup> {
             }
         }
     }
+    setups.sort_by_key(|setup| (setup.writers.len(), setup.thins, setup.readers));
+    setups
+}
+
+/// From thinned versions to collected ones.
+fn managed(fan_out: u32, size: Size) -> Vec<Setup> {
+    use Choice::{Append, Compact, Page, Rewrite};
+    let of = |writers: &[Choice]| Setup { thins: 1, ..Setup::new(fan_out, writers) };
+    let reading = |writers: &[Choice]| Setup { readers: 1, ..of(writers) };
+    let cloned = |writers: &[Choice]| Setup { thins: 2, clones: 1, unlinks: 2, ..of(writers) };
+    let network = Setup { repeats: 2, restarts: 1, lapses: 1, ..reading(&[]) };
+    let is_first = fan_out == FAN_OUTS[0];
+    let mut setups = vec![cloned(&[])];
+    if size == Size::Small {
+        let writer = if is_first { Page } else { Compact };
+        setups.push(Setup { repeats: 1, one_wait: !is_first, ..network });
+        setups.push(Setup { has_helper: true, lapses: 1, thins: 2, ..of(&[writer]) });
+        setups.push(Setup { opens_newest: true, one_wait: is_first, ..reading(&[writer]) });
+        setups.push(Setup { unlinks: 1, is_restored: !is_first, thins: 1, ..cloned(&[Rewrite]) });
+        setups.push(Setup { has_helper: true, repeats: 1, ..of(&[writer, Append]) });
+        return setups;
+    }
+    if !is_first {
+        return setups;
+    }
+    setups.extend([network.clone(), Setup { one_wait: true, ..network }]);
+    for (place, one) in Choice::ALL.into_iter().enumerate() {
+        for one_wait in [false, true] {
+            let reading = Setup { one_wait, opens_newest: true, ..reading(&[one]) };
+            setups.extend([Setup { thins: 2, opens: 2, ..reading.clone() }, Setup { repeats: 1, renewals: 3, ..reading }]);
+        }
+        setups.push(Setup { has_helper: true, repeats: 1, lapses: 1, thins: 2, ..of(&[one]) });
+        setups.extend([cloned(&[one]), Setup { is_restored: true, ..cloned(&[one]) }]);
+        for other in Choice::ALL.into_iter().skip(place) {
+            setups.push(Setup { thins: 2, has_helper: true, repeats: 1, ..of(&[one, other]) });
+            setups.push(Setup { renewals: 3, ..reading(&[one, other]) });
+        }
+    }
+    setups.push(Setup { readers: 2, renewals: 3, ..of(&[]) });
+    setups.push(Setup { readers: 1, renewals: 3, thins: 1, unlinks: 1, ..cloned(&[]) });
     setups
 }
 
@@ -52,7 +97,7 @@ fn pairs(pair: &Setup, size: Size) -> Vec<Setup> {
         return vec![late, network, collected, cloned];
     }
     let all = Setup { parts: 2, has_helper: true, repeats: 1, lapses: 1, drops: 2, is_restored: true, ..pair.clone() };
-    vec![Setup { repeats: 2, ..network }, Setup { drops: 3, ..cloned }, all]
+    vec![Setup { repeats: 2, ..network }, Setup { drops: 3, ..cloned }, Setup { drops: 2, ..late }, all]
 }
 
 /// Explores all of them, on so many threads.
@@ -62,6 +107,7 @@ fn pairs(pair: &Setup, size: Size) -> Vec<Setup> {
 pub fn explore_all(
     setups: &[Setup],
     threads: usize,
+    states_max: u64,
     progress: &(dyn Fn(usize, &Setup, &Explored) + Sync),
 ) -> Result<Explored, Box<Failure>> {
     let (next, total) = (AtomicUsize::new(0), Mutex::new(Ok(Explored::default())));
@@ -69,7 +115,7 @@ pub fn explore_all(
         for _ in 0..threads {
             scope.spawn(|| {
                 while let Some(setup) = setups.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let explored = explore(setup);
+                    let explored = explore(setup, states_max);
                     let mut total = total.lock().unwrap();
                     match (&mut *total, explored) {
                         (Ok(total), Ok(explored)) => {
@@ -91,6 +137,8 @@ pub fn setup_for(fault: Fault) -> Setup {
     use Choice::{Append, Compact, Cut, Extents, Page, Punch};
     let pair = |one, other| Setup { fault, ..Setup::new(2, &[one, other]) };
     let collected = Setup { drops: 2, ..pair(Page, Append) };
+    let thinned = Setup { fault, thins: 1, ..Setup::new(2, &[]) };
+    let reading = Setup { readers: 1, writers: vec![Page], ..thinned.clone() };
     match fault {
         Fault::None | Fault::PublishesOutOfOrder => pair(Page, Cut),
         Fault::AppendsToThePublished => pair(Append, Append),
@@ -105,5 +153,15 @@ pub fn setup_for(fault: Fault) -> Setup {
         Fault::IgnoresPins => Setup { is_restored: true, ..collected },
         Fault::IgnoresLateWriters => Setup { has_helper: true, ..collected },
         Fault::DropsTheHead | Fault::IgnoresNewer | Fault::IgnoresOlder => collected,
+        Fault::PurgesWhatIsRead
+        | Fault::WaitsForOneRenewal
+        | Fault::HoldsAfterTheAnswer
+        | Fault::LetsGoFirst
+        | Fault::CollectsWhatIsRead => reading,
+        Fault::BelievesRepeatedRenewals => Setup { repeats: 1, ..reading },
+        Fault::ListsContentsFirst | Fault::AsksWithoutHolding => Setup { one_wait: true, ..reading },
+        Fault::BelievesOldAnswers => Setup { opens_newest: true, ..reading },
+        Fault::LosesMarks | Fault::ThinsItsNeighbour | Fault::ForgetsEarly => thinned,
+        Fault::ForgetsPins => Setup { thins: 2, clones: 1, unlinks: 1, ..thinned },
     }
 }

@@ -2,6 +2,8 @@
 
 use super::faults::Fault;
 use super::menu::update_of;
+use super::readers::{Act, Reader};
+use super::thinning::File;
 use super::world::{Job, Seen, Stage, World, Writer, note};
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -48,6 +50,28 @@ pub enum Step {
     Collect,
     /// The file gets back the content of its first version.
     Restore,
+    /// A volume version is not kept any more.
+    Thin(u64),
+    /// A collector asks the manager what there is to do.
+    Work,
+    /// It deletes the first thing that a job of it finds.
+    Delete(usize),
+    /// It reports that a job is done.
+    Collected(usize),
+    /// Its report arrives once more.
+    CollectedAgain,
+    /// It is stopped for a while, and others do its work.
+    Stall(usize),
+    /// It goes on.
+    DeleteLate,
+    /// The file as it was at a version gets a second name, as a file of its own.
+    Clone(u64),
+    /// A file loses its name.
+    Unlink(File),
+    /// Somebody who reads the past does something.
+    Read(usize, Act),
+    /// The manager is restarted: what it keeps in memory only is gone.
+    Restart,
 }
 
 impl World {
@@ -79,8 +103,16 @@ impl World {
         if self.setup.has_helper {
             self.add_helpers_steps(&mut steps);
         }
-        self.add_collectors_steps(&mut steps);
-        let can_restore = self.setup.is_restored && !self.is_restored && self.readable().contains(&(0, 1));
+        if self.is_managed() {
+            self.add_thinning_steps(&mut steps);
+            self.add_readers_steps(&mut steps);
+            steps.extend((self.restarts > 0).then_some(Step::Restart));
+        } else {
+            self.add_collectors_steps(&mut steps);
+        }
+        let is_there =
+            if self.is_managed() { self.manager.look_up(Some(self.first.0)).is_ok() } else { self.needed().contains(&(0, 1)) };
+        let can_restore = self.setup.is_restored && !self.is_restored && is_there && self.past.newest().file.is_some();
         steps.extend(can_restore.then_some(Step::Restore));
         steps
     }
@@ -171,6 +203,24 @@ impl World {
             }
             Step::Drop(..) | Step::Collect => return self.collect(step, seen),
             Step::Restore => return self.restore(seen),
+            Step::Thin(n) => return self.thin(n, seen),
+            Step::Work => return self.work(seen),
+            Step::Delete(place) => return self.delete(&self.collectors.jobs[place].clone(), seen),
+            Step::Collected(place) => return self.collected(place, seen),
+            Step::CollectedAgain => self.collected_again(seen),
+            Step::Stall(place) => {
+                self.repeats -= 1;
+                self.collectors.late = Some(self.collectors.jobs.remove(place));
+            }
+            Step::DeleteLate => return self.delete_late(seen),
+            Step::Clone(n) => return self.clone_file(n, seen),
+            Step::Unlink(file) => return self.unlink(file, seen),
+            Step::Read(reader, act) => return self.read(reader, act, seen),
+            Step::Restart => {
+                self.restarts -= 1;
+                self.readers.iter_mut().for_each(Reader::forget);
+                note(seen, "manager restarted", true);
+            }
         }
         Ok(())
     }
@@ -185,7 +235,7 @@ impl World {
     }
 
     fn upload(&mut self, writer: usize) {
-        let place = self.oracle.blobs.len() - 1;
+        let place = self.oracle.current;
         let blob = &self.oracle.blobs[place];
         let (published, size) = (blob.published, blob.models[blob.published as usize].size);
         let Writer { choice, session, stage, operation, read, .. } = &mut self.writers[writer];
@@ -244,7 +294,7 @@ impl World {
             key.session = self.manager.open_session();
         }
         let mut operation = (**self.writers[writer].operation.as_ref()?).clone();
-        let place = self.oracle.blobs.len() - 1;
+        let place = self.oracle.current;
         let blob = &self.oracle.blobs[place];
         match &mut operation {
             Operation::Append(update) if fault == Fault::AppendsToThePublished => {
@@ -268,11 +318,11 @@ impl World {
         let (blob, version) = (ticket.blob, ticket.entry.version);
         self.writers[writer].stage = match self.weave(&ticket) {
             Ok(job) => Stage::Woven(job),
-            Err(Violation::Unreachable(_)) if !self.readable().contains(&(self.oracle.place(blob), ticket.base.version.0)) => {
+            Err(Violation::Unreachable(_)) if !self.needed().contains(&(self.oracle.place(blob), ticket.base.version.0)) => {
                 note(seen, "base collected under a writer", true);
                 match self.manager.rebuild(blob, version) {
                     Ok(ticket) => Stage::Granted(Arc::new(ticket)),
-                    Err(error) if error.kind == ErrorKind::Conflict => Stage::Done,
+                    Err(error) if self.is_over(error.kind, blob, version) => Stage::Done,
                     Err(error) => return Err(Violation::Order(format!("no ticket once more: {error}"))),
                 }
             }
@@ -295,10 +345,26 @@ impl World {
             if self.nodes.get(&id).is_some_and(|stored| *stored != node) {
                 return Err(Violation::Unstable(format!("I1: {id} is stored already and different")));
             }
+            if self.is_managed() && !self.nodes.contains_key(&id) && self.is_unneeded(job) {
+                Arc::make_mut(&mut self.stored_late).insert(id);
+            }
             Arc::make_mut(&mut self.nodes).insert(id, node);
         }
         job.stored |= 1 << part;
         Ok(())
+    }
+
+    /// Whether a writer is told so because its version was published, and all that it did is collected.
+    fn is_over(&self, kind: ErrorKind, blob: BlobId, version: BlobVersion) -> bool {
+        let state = &self.oracle.blobs[self.oracle.place(blob)];
+        let is_collected = version.0 <= state.published && !state.kept.contains(&version.0);
+        kind == ErrorKind::Conflict || (kind == ErrorKind::NotFound && is_collected)
+    }
+
+    /// Whether a writer that is late stores what is being collected or was: the sweep for orphans finds that.
+    fn is_unneeded(&self, job: &Job) -> bool {
+        let content = (self.oracle.place(job.blob), job.version.0);
+        content.1 <= self.oracle.blobs[content.0].published && !self.needed().contains(&content)
     }
 
     fn commit(&mut self, blob: BlobId, version: BlobVersion, seen: &mut Seen) -> Result<(), Violation> {
@@ -323,6 +389,9 @@ impl World {
             }
             match reply {
                 Ok(_) => {}
+                Err(error) if self.is_over(error.kind, blob, BlobVersion(version)) => {
+                    note(seen, "late commit of a collected version", true)
+                }
                 Err(error) if error.kind == ErrorKind::Busy => note(seen, "commit waits for another", true),
                 Err(error) => return Err(Violation::Order(format!("a commit was refused: {error}"))),
             }
@@ -358,7 +427,11 @@ impl World {
         let restored = self.manager.restore(self.first).map_err(|error| Violation::Order(format!("no restore: {error}")))?;
         let blob = restored.attributes.and_then(|attributes| attributes.tree).map(|tree| tree.blob);
         if let Some(blob) = blob.filter(|blob| *blob != before) {
-            Arc::make_mut(&mut self.oracle).add(blob, Some((0, 1)));
+            let oracle = Arc::make_mut(&mut self.oracle);
+            oracle.add(blob, self.past.at(self.first.0).file);
+            oracle.current = oracle.blobs.len() - 1;
+            let content = (oracle.current, 0);
+            Arc::make_mut(&mut self.past).change(|shown| shown.file = Some(content));
             note(seen, "restored under writers", self.writers.iter().any(|writer| matches!(writer.stage, Stage::Woven(_))));
         }
         self.check_head()

@@ -1,4 +1,4 @@
-//! Random walks through setups that are too large to be exhausted: more writers, more versions dropped, more faults.
+//! Random walks through setups that are too large to be exhausted: more writers, more versions that go, more faults.
 
 use super::menu::Choice;
 use super::search::Failure;
@@ -15,7 +15,13 @@ pub fn setup_of(random: &mut Random) -> Setup {
     let mut small = |bound| random.below(bound) as u8;
     let (parts, repeats, lapses, drops) = (1 + small(3), small(4), small(3), small(8));
     let is_restored = small(2) == 0;
-    Setup { parts, has_helper: true, repeats, lapses, drops, is_restored, ..Setup::new(fan_out, &writers) }
+    let setup = Setup { parts, has_helper: true, repeats, lapses, is_restored, ..Setup::new(fan_out, &writers) };
+    if small(2) == 0 {
+        return Setup { drops, ..setup };
+    }
+    let (thins, readers, opens, renewals) = (1 + drops, small(3), 3, 8);
+    let (clones, unlinks, restarts, one_wait) = (small(3), small(3), small(2), small(2) == 0);
+    Setup { thins, readers, opens, renewals, opens_newest: true, clones, unlinks, restarts, one_wait, ..setup }
 }
 
 /// One walk to its end. Every so often a writer is never heard of again, so that a helper has to finish its version.
@@ -36,7 +42,7 @@ fn take_steps(setup: &Setup, random: &mut Random, seen: &mut Seen, trace: &mut V
     loop {
         let mut steps = world.steps();
         if steps.is_empty() {
-            return world.check_end();
+            return world.check_end(seen);
         }
         // A helper that is always torn away from its work would never end: mostly it goes on.
         if world.helper.is_some() && random.below(8) != 0 {

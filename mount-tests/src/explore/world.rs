@@ -4,6 +4,9 @@ use super::faults::Fault;
 use super::manager::Manager;
 use super::menu::{Choice, PAGE};
 use super::oracle::Oracle;
+use super::past::Past;
+use super::readers::Reader;
+use super::thinning::Collectors;
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
@@ -11,7 +14,7 @@ use weft_common::id::{BlobId, BlobVersion, NodeId, PageObjectId, SessionId, Volu
 use weft_common::weave::testing::checks::Violation;
 use weft_common::weave::testing::history::Nodes;
 use weft_common::weave::{Geometry, Node, Operation};
-use weft_common::wire::Ticket;
+use weft_common::wire::{CollectionJob, Ticket};
 
 /// What is explored.
 #[derive(Clone, Debug)]
@@ -31,6 +34,21 @@ pub struct Setup {
     pub drops: u8,
     /// Whether the file is restored to its first version at some moment, which makes a clone.
     pub is_restored: bool,
+    /// Volume versions that are thinned; none: versions are dropped without the manager.
+    pub thins: u8,
+    /// Who reads the past.
+    pub readers: u8,
+    /// How often each opens something, whether the newest state too, and how often it renews its session.
+    pub opens: u8,
+    pub opens_newest: bool,
+    pub renewals: u8,
+    /// Copies that are made of the file, and files that lose their name.
+    pub clones: u8,
+    pub unlinks: u8,
+    /// How often the manager is restarted.
+    pub restarts: u8,
+    /// Whether a content is offered as soon as its rows are purged, and not after another round of renewals.
+    pub one_wait: bool,
     pub fault: Fault,
 }
 
@@ -46,6 +64,15 @@ impl Setup {
             lapses: 0,
             drops: 0,
             is_restored: false,
+            thins: 0,
+            readers: 0,
+            opens: 1,
+            opens_newest: false,
+            renewals: 4,
+            clones: 0,
+            unlinks: 0,
+            restarts: 0,
+            one_wait: false,
             fault: Fault::None,
         }
     }
@@ -105,6 +132,15 @@ pub struct World {
     pub lapses: u8,
     pub drops: u8,
     pub is_restored: bool,
+    pub past: Arc<Past>,
+    pub thins: u8,
+    pub clones: u8,
+    pub unlinks: u8,
+    pub restarts: u8,
+    pub readers: Vec<Reader>,
+    pub collectors: Collectors,
+    /// Nodes that a late writer stored of what nobody needs.
+    pub stored_late: Arc<BTreeSet<NodeId>>,
     /// The volume version that the first version of the file became.
     pub first: VolumeVersion,
 }
@@ -138,6 +174,7 @@ impl World {
             read: (0, 0),
         });
         let writers = writers.collect();
+        let past = Arc::new(Past::new(manager.latest().0, (0, 0)));
         let setup = Arc::new(setup);
         let fault = setup.fault;
         let mut world = Self {
@@ -152,6 +189,14 @@ impl World {
             lapses: setup.lapses,
             drops: setup.drops,
             is_restored: false,
+            past,
+            thins: setup.thins,
+            clones: setup.clones,
+            unlinks: setup.unlinks,
+            restarts: setup.restarts,
+            readers: Vec::new(),
+            collectors: Collectors::default(),
+            stored_late: Arc::default(),
             first: VolumeVersion(0),
             setup: Arc::new(Setup { fault: Fault::None, parts: 1, ..(*setup).clone() }),
         };
@@ -163,6 +208,9 @@ impl World {
             }
         }
         world.writers.drain(..2);
+        let epoch = world.manager.epoch();
+        world.readers =
+            (0..setup.readers).map(|_| Reader::new(world.manager.open_session(), epoch, setup.opens, setup.renewals)).collect();
         world.setup = Arc::new(Setup { fault, ..(*setup).clone() });
         Ok(world)
     }
@@ -185,6 +233,11 @@ impl World {
             }
         }
         self.helper.as_ref().map(|job| (job.blob, job.version, job.stored)).hash(&mut hasher);
+        (self.thins, self.clones, self.unlinks, self.restarts, &self.readers, &*self.stored_late).hash(&mut hasher);
+        let Collectors { jobs, late, reported } = &self.collectors;
+        let place =
+            |job: &Arc<CollectionJob>| (job.dropped.blob, job.dropped.version, job.older, job.newer.map(|newer| newer.version));
+        (jobs.iter().map(place).collect::<Vec<_>>(), late.as_ref().map(place), reported).hash(&mut hasher);
         for blob in &self.oracle.blobs {
             (&blob.kept, &blob.committed).hash(&mut hasher);
         }
