@@ -161,7 +161,7 @@ impl World {
             let can_open = is_idle && reader.opens > 0 && reader.content.is_none();
             if can_open && reader.version.is_none() {
                 self.past.thinnable().for_each(|n| add(true, Act::Enter(n)));
-                add(self.setup.opens_newest, Act::LookUpNewest);
+                add(self.setup.opens_newest && self.past.newest().file.is_some(), Act::LookUpNewest);
             }
             add(can_open && (reader.is_inside || reader.left.is_some()), Act::LookUp);
             add(!is_idle, Act::Hear);

@@ -60,7 +60,7 @@ fn managed(fan_out: u32, size: Size) -> Vec<Setup> {
     let mut setups = vec![cloned(&[])];
     if size == Size::Small {
         let writer = if is_first { Page } else { Compact };
-        setups.push(Setup { repeats: 1, one_wait: !is_first, ..network });
+        setups.push(Setup { repeats: 1, renewals: 3, one_wait: !is_first, ..network });
         setups.push(Setup { has_helper: true, lapses: 1, thins: 2, ..of(&[writer]) });
         setups.push(Setup { opens_newest: true, one_wait: is_first, ..reading(&[writer]) });
         setups.push(Setup { unlinks: 1, is_restored: !is_first, thins: 1, ..cloned(&[Rewrite]) });
