@@ -146,6 +146,10 @@ pub const CHECKPOINT_BYTES_MAX: usize = 256 * MIB as usize;
 pub const SESSION_LEASE: Duration = Duration::from_secs(60);
 /// How often a client renews its session.
 pub const SESSION_RENEWAL: Duration = Duration::from_secs(15);
+/// How often it does so while something waits to be collected until it is known what the client uses …
+pub const SESSION_RENEWAL_HURRIED: Duration = Duration::from_secs(2);
+/// … and by how much more seldom for each open session, so that the manager is asked 500 times a second at most.
+pub const SESSION_RENEWAL_SHARE: Duration = Duration::from_millis(2);
 /// A ticket not committed within this span is finished by a helper.
 pub const TICKET_LEASE: Duration = Duration::from_secs(10);
 /// A ticket at the head of its blob's line, with committed ones behind it, is offered to helpers after this span already.
@@ -174,6 +178,8 @@ pub const HOLDS_MAX: usize = 16_384;
 pub const COLLECTIONS_AT_ONCE: usize = 8;
 /// How often the collector asks for what can be deleted.
 pub const COLLECTOR_ROUND: Duration = Duration::from_secs(5);
+/// How soon it asks again after it deleted something.
+pub const COLLECTOR_ROUND_BUSY: Duration = Duration::from_secs(1);
 /// How often retention policies are applied.
 pub const RETENTION_ROUND: Duration = Duration::from_secs(600);
 /// How often a client asks those that took something from it whether it is on stable storage.
@@ -262,6 +268,7 @@ const _: () = {
     assert!(BODY_BYTES_MAX >= PAGE_SIZE_MAX);
     assert!(NODE_BYTES_MAX <= BODY_BYTES_MAX as usize);
     assert!(SESSION_RENEWAL.as_millis() * 3 < SESSION_LEASE.as_millis());
+    assert!(SESSION_RENEWAL_HURRIED.as_millis() < SESSION_RENEWAL.as_millis());
     assert!(HEARTBEAT.as_millis() * 3 < PROVIDER_LEASE.as_millis());
     assert!(TICKET_LEASE.as_millis() < MOUNT_TIMEOUT_DEFAULT.as_millis());
     assert!(SESSIONS_MAX as usize * (2 * SESSION_TEXT_BYTES_MAX + 32) < HEADER_BYTES_MAX as usize);

@@ -1,9 +1,10 @@
 //! Retention on a real cluster: what is let go goes from the disks, and nothing else does.
 
 use std::fs::{self, File};
-use std::io::Read;
+use std::io::{Read, Write};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
+use std::process::{Command, Stdio};
 use weft_mount_tests::cluster::{Cluster, Shape};
 use weft_mount_tests::fingerprint::{differences, fingerprint};
 use weft_mount_tests::process::succeed;
@@ -53,6 +54,14 @@ fn what_is_not_kept_goes_from_the_disks_and_what_is_kept_or_read_stays() {
     let (good, old_path) = (tree_of("good"), mount.path().join(".versions/30/frame.exr"));
     let old = fs::read(&old_path).expect("an old version");
     let mut reader = File::open(&old_path).expect("an old version");
+    // A program that works in an old version.
+    let mut inside = Command::new("sh")
+        .args(["-c", "read line && cat frame.exr"])
+        .current_dir(old_path.parent().expect("a folder"))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("a shell");
 
     assert!(succeed(cluster.weft(&["retention", "show", &url])).contains("for ever"));
     succeed(cluster.weft(&["retention", "set", &url, "--keep-all", "0s"]));
@@ -67,6 +76,11 @@ fn what_is_not_kept_goes_from_the_disks_and_what_is_kept_or_read_stays() {
     reader.read_to_end(&mut bytes).expect("read on");
     assert!(bytes == old, "an open file of a version that is not kept any more");
     drop(reader);
+    let mut stdin = inside.stdin.take().expect("a pipe");
+    stdin.write_all(b"go on\n").expect("written");
+    drop(stdin);
+    let output = inside.wait_with_output().expect("ended");
+    assert!(output.status.success() && output.stdout == old, "a program in a version that is not kept any more");
     succeed(cluster.weft(&["gc", &url]));
 
     let mut kept: Vec<String> = fs::read_dir(mount.path().join(".versions"))

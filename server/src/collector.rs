@@ -10,15 +10,17 @@ use tokio::time::Instant;
 use weft_common::client::{ClientError, Cluster, Collected};
 use weft_common::clock::Clock;
 use weft_common::id::VolumeId;
-use weft_common::limits::{COLLECTIONS_AT_ONCE, COLLECTOR_ROUND, RETENTION_ROUND, SWEEP_ROUND};
+use weft_common::limits::{COLLECTIONS_AT_ONCE, COLLECTOR_ROUND, COLLECTOR_ROUND_BUSY, RETENTION_ROUND, SWEEP_ROUND};
 use weft_common::wire::Swept;
 
 /// Collects until it is dropped or aborted. Failures are logged and tried again in the next round.
 pub async fn collect(cluster: Arc<Cluster>, clock: Arc<dyn Clock>) {
     let mut applied: Option<Instant> = None;
     let mut swept = Instant::now();
+    let mut pause = COLLECTOR_ROUND;
     loop {
-        tokio::time::sleep(COLLECTOR_ROUND).await;
+        tokio::time::sleep(pause).await;
+        pause = COLLECTOR_ROUND;
         let volumes = match cluster.volumes_to_collect().await {
             Ok(volumes) => volumes,
             Err(error) => {
@@ -38,6 +40,8 @@ pub async fn collect(cluster: Arc<Cluster>, clock: Arc<dyn Clock>) {
             match collect_volume(&cluster, volume).await {
                 Ok(collected) if collected == Collected::default() => {}
                 Ok(collected) => {
+                    // Where something went, more is likely to follow.
+                    pause = COLLECTOR_ROUND_BUSY;
                     let Collected { nodes, objects, bytes } = collected;
                     tracing::info!(%volume, nodes, objects, bytes, "collected");
                 }

@@ -50,7 +50,7 @@ pub use api::*;
 pub use check::*;
 pub use cluster::Cluster;
 pub use collect::Collected;
-pub use holds::{Held, Hold, HoldSource};
+pub use holds::{Held, Hold, Holder, InUse};
 pub use options::ClientOptions;
 pub use volume::Volume;
 pub use watch::{Watch, WatchEvent};

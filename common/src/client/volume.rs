@@ -2,7 +2,7 @@
 
 use super::cluster::Cluster;
 use super::compaction::Compactor;
-use super::holds::{Held, Hold, HoldSource};
+use super::holds::{Held, Hold, Holder, InUse};
 use super::retry::Context;
 use super::{BlobStore, ClientError, Namespace, PublishRequest, Published};
 use crate::id::{InodeNumber, SessionId};
@@ -210,8 +210,12 @@ impl BlobStore for Volume {
         self.cluster.unsynced.sync(self.cluster.context()).await
     }
 
-    fn report_holds(&self, source: HoldSource) {
-        self.cluster.sessions.holds.ask(source);
+    fn report_holds(&self, holder: Arc<dyn Holder>) {
+        self.cluster.sessions.holds.ask(holder);
+    }
+
+    fn begin_use(&self) -> Option<InUse> {
+        Some(self.cluster.sessions.holds.begin())
     }
 
     fn losses(&self) -> u64 {

@@ -141,7 +141,7 @@ impl Filesystem {
         let cursor = match &stream.node {
             Node::Live(directory) => self.list_names(At::Head, *directory, cursor, limit, &mut window, live_item(self)).await?,
             Node::Old(old) => {
-                self.holds.use_version(old.at);
+                self.uses.note(old.at);
                 let under = old.entry.unwrap_or(stream.id);
                 let item = |name: &FileName, attributes: Attributes| Item {
                     name: name.as_bytes().to_vec(),

@@ -17,7 +17,7 @@ impl Filesystem {
     /// `D/.versions/LABEL`.
     pub(super) async fn version_entry(&self, directory: InodeNumber, name: &FileName) -> Result<Entry, Failure> {
         let (at, lifetime) = self.resolve(name).await?;
-        self.holds.use_version(at);
+        self.uses.note(at);
         let attributes = self.attributes_at(At::Version(at), directory).await?;
         let key = Key::Entry(directory, name.as_bytes().to_vec(), at);
         Ok(self.interned(key, Old { at, attributes, entry: None }, lifetime))

@@ -29,7 +29,7 @@ impl Filesystem {
             },
             Node::Old(_) if name.is_reserved() => Err(not_found()),
             Node::Old(old) => {
-                self.holds.use_version(old.at);
+                self.uses.note(old.at);
                 let attributes = self.look_up_at(At::Version(old.at), old.attributes.inode, name).await?;
                 Ok(self.old_entry(old.entry.unwrap_or(parent), old.at, attributes))
             }

@@ -41,7 +41,8 @@ fn refuse<T>(kind: ErrorKind) -> Result<T, ClientError> {
     Err(ServiceError::new(kind, "the volume in memory refuses").into())
 }
 
-fn attributes(inode: InodeNumber, kind: FileKind, version: VolumeVersion, time: Timestamp) -> Attributes {
+/// Attributes of a new inode.
+pub(crate) fn attributes(inode: InodeNumber, kind: FileKind, version: VolumeVersion, time: Timestamp) -> Attributes {
     let blob = BlobId { volume: VOLUME, number: inode.0 };
     Attributes {
         inode,

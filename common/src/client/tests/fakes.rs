@@ -214,6 +214,9 @@ impl Handler for FakeManager {
                 let session = SessionId(self.session.load(Ordering::Relaxed));
                 Reply::Session(SessionReply::Opened { session, lease: Duration::from_secs(60) })
             }
+            Request::Session(SessionRequest::Renew { .. }) => {
+                Reply::Session(SessionReply::Renewed { epoch: 1, again_in: Duration::from_secs(15), let_go: Vec::new() })
+            }
             Request::Session(_) => Reply::Session(SessionReply::Done),
             Request::Change(change) => Reply::Change(self.change(change.key)?),
             other => return Err(ServiceError::new(ErrorKind::Unsupported, other.name())),

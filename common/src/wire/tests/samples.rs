@@ -117,6 +117,8 @@ fn session_requests() -> Vec<Request> {
         SessionRequest::Open { host: "desk".into(), purpose: "mount".into() },
         SessionRequest::Renew {
             session: SessionId(6),
+            number: 3,
+            knows: 300,
             holds: Holds {
                 everything: false,
                 versions: vec![(VolumeId(2), VolumeVersion(3))],
@@ -317,6 +319,11 @@ fn manager_replies() -> Vec<Reply> {
         Reply::Volume(VolumeReply::Volumes(vec![volume()])),
         Reply::Volume(VolumeReply::Removed),
         Reply::Session(SessionReply::Opened { session: SessionId(6), lease: Duration::from_secs(60) }),
+        Reply::Session(SessionReply::Renewed {
+            epoch: 301,
+            again_in: Duration::from_secs(2),
+            let_go: vec![(VolumeId(2), VolumeVersion(3))],
+        }),
         Reply::Session(SessionReply::Done),
         Reply::Session(SessionReply::Sessions(vec![session])),
         Reply::Change(ChangeReply { version: VolumeVersion(4), attributes: Some(attributes()) }),

@@ -288,7 +288,10 @@ impl<'t, 'a> Edit<'t, 'a> {
             }
             let orphan = Key::new(ORPHANS, *volume).inode(*inode);
             match (was_live, is_live) {
-                (true, false) => kv.put(&orphan, &to_row(&garbage::epoch(&**kv)?)?)?,
+                (true, false) => {
+                    let since = garbage::let_go_now(*kv)?;
+                    kv.put(&orphan, &to_row(&since)?)?;
+                }
                 (false, true) if staged.old.is_some() => kv.delete(&orphan)?,
                 _ => {}
             }

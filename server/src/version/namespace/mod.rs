@@ -34,7 +34,7 @@ pub use change::apply;
 pub use contents::contents;
 pub use publish::{orphans, publish_content, release_orphan, replace_tree, versions_shown};
 pub use query::query;
-pub use thinning::{Readers, kept, policy, purge, set_policy, thin, waiting, wants_purge};
+pub use thinning::{Readers, is_kept, kept, policy, purge, set_policy, thin, waiting, wants_purge};
 pub use txn::VolumeTxn;
 
 use super::kv::{Kv, KvError, Order};

@@ -38,6 +38,14 @@ struct PurgeState {
     cursor: Option<Vec<u8>>,
     /// Versions were purged since the pass began: another one is needed.
     again: bool,
+    /// The newest epoch in which a version was thinned that is purged by now.
+    since: u64,
+}
+
+impl PurgeState {
+    fn is_idle(&self) -> bool {
+        self.cursor.is_none() && !self.again
+    }
 }
 
 /// Who may still be reading what of a volume.
@@ -83,7 +91,10 @@ fn range_of(kv: &dyn Kv, volume: VolumeId, n: VolumeVersion) -> Result<Option<(V
 }
 
 /// Whether version `n` is kept.
-pub(super) fn is_kept(kv: &dyn Kv, volume: VolumeId, n: VolumeVersion) -> Result<bool, KvError> {
+///
+/// # Errors
+/// [`KvError`] is fatal.
+pub fn is_kept(kv: &dyn Kv, volume: VolumeId, n: VolumeVersion) -> Result<bool, KvError> {
     Ok(range_of(kv, volume, n)?.is_none())
 }
 
@@ -156,7 +167,7 @@ pub fn thin(txn: &mut VolumeTxn<'_>, ranges: &[VersionRange]) -> Result<u64, Nam
     if !ranges.iter().all(|range| range.first <= range.last) || !ranges.windows(2).all(|pair| pair[0].last < pair[1].first) {
         return refuse(ErrorKind::InvalidArgument, "ranges of versions are to be ascending and must not overlap");
     }
-    let since = garbage::epoch(&*txn.kv)?;
+    let since = garbage::let_go_now(txn.kv)?;
     let tagged = tagged(&*txn.kv, txn.volume)?;
     let newest = txn.latest();
     let mut count = 0;
@@ -221,7 +232,7 @@ pub fn waiting(kv: &dyn Kv, volume: VolumeId) -> Result<(u64, bool), KvError> {
         }
         Ok(true)
     })?;
-    Ok((count, state(kv, volume)? != PurgeState::default()))
+    Ok((count, !state(kv, volume)?.is_idle()))
 }
 
 fn state(kv: &dyn Kv, volume: VolumeId) -> Result<PurgeState, KvError> {
@@ -235,17 +246,19 @@ fn state(kv: &dyn Kv, volume: VolumeId) -> Result<PurgeState, KvError> {
 pub fn purge(kv: &mut dyn Kv, volume: VolumeId, readers: &Readers) -> Result<bool, KvError> {
     let before = state(kv, volume)?;
     let mut state = before.clone();
-    state.again |= purge_versions(kv, volume, readers)?;
+    if let Some(since) = purge_versions(kv, volume, readers)? {
+        (state.again, state.since) = (true, state.since.max(since));
+    }
     if state.cursor.is_none() && state.again {
-        state = PurgeState { cursor: Some(Vec::new()), again: false };
+        (state.cursor, state.again) = (Some(Vec::new()), false);
     }
     if let Some(cursor) = state.cursor.take() {
-        state.cursor = purge_rows(kv, volume, &cursor)?;
+        state.cursor = purge_rows(kv, volume, &cursor, state.since)?;
     }
     if state != before {
         kv.put(&Key::new(PURGE, volume), &to_row(&state)?)?;
     }
-    Ok(state != PurgeState::default())
+    Ok(!state.is_idle())
 }
 
 /// Whether [`purge`] would do anything.
@@ -253,29 +266,28 @@ pub fn purge(kv: &mut dyn Kv, volume: VolumeId, readers: &Readers) -> Result<boo
 /// # Errors
 /// [`KvError`] is fatal.
 pub fn wants_purge(kv: &dyn Kv, volume: VolumeId, readers: &Readers) -> Result<bool, KvError> {
-    Ok(state(kv, volume)? != PurgeState::default() || !ripe(kv, volume, readers)?.is_empty())
+    Ok(!state(kv, volume)?.is_idle() || !ripe(kv, volume, readers)?.is_empty())
 }
 
-/// Thinned ranges that no reader can need.
-fn ripe(kv: &dyn Kv, volume: VolumeId, readers: &Readers) -> Result<Vec<VersionRange>, KvError> {
+/// Thinned ranges that no reader can need, and the epochs in which they were thinned.
+fn ripe(kv: &dyn Kv, volume: VolumeId, readers: &Readers) -> Result<Vec<(VersionRange, u64)>, KvError> {
     let all = Key::new(THINNED, volume);
     let mut ripe = Vec::new();
     try_scan(kv, &all, &all.end(), &mut |key, row| {
         let range: Thinned = from_row(row)?;
         let Some(last) = keys::last_version(key) else { return Ok(true) };
         let is_read = readers.versions.iter().any(|n| range.first <= *n && *n <= last);
-        if !readers.everything && !is_read && range.since.is_some_and(|since| since <= readers.through) {
-            ripe.push(VersionRange { first: range.first, last });
-        }
+        let since = range.since.filter(|since| *since <= readers.through && !readers.everything && !is_read);
+        ripe.extend(since.map(|since| (VersionRange { first: range.first, last }, since)));
         Ok(ripe.len() < ROWS_PER_PURGE)
     })?;
     Ok(ripe)
 }
 
-/// Makes ripe ranges purged ones. Answers whether there were any.
-fn purge_versions(kv: &mut dyn Kv, volume: VolumeId, readers: &Readers) -> Result<bool, KvError> {
+/// Makes ripe ranges purged ones. Answers the newest epoch in which one of them was thinned.
+fn purge_versions(kv: &mut dyn Kv, volume: VolumeId, readers: &Readers) -> Result<Option<u64>, KvError> {
     let ripe = ripe(&*kv, volume, readers)?;
-    for VersionRange { mut first, mut last } in ripe.iter().copied() {
+    for (VersionRange { mut first, mut last }, _) in ripe.iter().copied() {
         kv.delete(&Key::new(THINNED, volume).version(last))?;
         if let Some((end, left)) = range_of(kv, volume, VolumeVersion(first.0.saturating_sub(1)))?
             && left.since.is_none()
@@ -291,14 +303,15 @@ fn purge_versions(kv: &mut dyn Kv, volume: VolumeId, readers: &Readers) -> Resul
         }
         kv.put(&Key::new(THINNED, volume).version(last), &to_row(&Thinned { first, since: None })?)?;
     }
-    Ok(!ripe.is_empty())
+    Ok(ripe.into_iter().map(|(_, since)| since).max())
 }
 
 /// Tables with rows of the past, in the order of a pass.
 const PAST: [u8; 4] = [ENTRIES_PAST, INODES_PAST, XATTRS_PAST, DIRECTORY_CHANGES];
 
-/// Looks at the past rows behind `cursor` and deletes those of purged versions. The new cursor; `None` at the end of the pass.
-fn purge_rows(kv: &mut dyn Kv, volume: VolumeId, cursor: &[u8]) -> Result<Option<Vec<u8>>, KvError> {
+/// Looks at the past rows behind `cursor` and deletes those of purged versions, all of which were thinned in epoch `since` or
+/// before. The new cursor; `None` at the end of the pass.
+fn purge_rows(kv: &mut dyn Kv, volume: VolumeId, cursor: &[u8], since: u64) -> Result<Option<Vec<u8>>, KvError> {
     let (mut seen, mut dead) = (0, Vec::new());
     let mut last = None;
     for table in PAST {
@@ -326,7 +339,7 @@ fn purge_rows(kv: &mut dyn Kv, volume: VolumeId, cursor: &[u8]) -> Result<Option
     }
     for (key, row) in dead {
         if key.first() == Some(&INODES_PAST) {
-            mark(kv, &key, &row)?;
+            mark(kv, &key, &row, since)?;
         }
         kv.delete(&key)?;
     }
@@ -343,11 +356,11 @@ fn is_dead(kv: &dyn Kv, volume: VolumeId, table: u8, key: &[u8], row: &[u8]) -> 
 }
 
 /// A past state of a file goes: its blob may have a version that nobody needs any more.
-fn mark(kv: &mut dyn Kv, key: &[u8], row: &[u8]) -> Result<(), KvError> {
+fn mark(kv: &mut dyn Kv, key: &[u8], row: &[u8], since: u64) -> Result<(), KvError> {
     let record = from_dated_row::<InodeRecord>(row)?.value;
     let inode = key.len().checked_sub(16).and_then(|at| key[at..].first_chunk::<8>()).map(|bytes| u64::from_be_bytes(*bytes));
     if let (Some(tree), Some(inode)) = (record.tree(), inode) {
-        garbage::mark(kv, tree.blob, InodeNumber(inode))?;
+        garbage::mark_since(kv, tree.blob, InodeNumber(inode), since)?;
     }
     Ok(())
 }

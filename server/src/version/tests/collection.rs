@@ -122,6 +122,54 @@ fn a_content_that_is_read_is_not_offered() {
 }
 
 #[test]
+fn who_knows_that_a_version_is_thinned_is_waited_for_once() {
+    let mut cluster = Cluster::new(1);
+    let inode = cluster.create("f");
+    let blob = cluster.publish(inode, 10);
+    (cluster.publish(inode, 20), cluster.publish(inode, 30));
+    cluster.thin(1, 3);
+    let thinned = cluster.machine.epoch();
+    assert_eq!(crate::version::garbage::let_go_last(cluster.machine.kv()).unwrap(), thinned);
+    let offered = |cluster: &mut Cluster, readers: &Readers| {
+        let mut offered = Vec::new();
+        while let (jobs, true) = cluster.collect_with(cluster.volume, readers.clone()) {
+            offered.extend(jobs.iter().map(|job| job.dropped.version.0));
+        }
+        offered
+    };
+    let mut readers = Readers { through: thinned - 1, ..Readers::default() };
+    assert_eq!(offered(&mut cluster, &readers), [0u64; 0]);
+    // Somebody uses the version, through which he may come to its content; somebody else has come to the other.
+    (readers.through, readers.versions) = (thinned, vec![VolumeVersion(2)]);
+    readers.contents.insert((blob, BlobVersion(2)));
+    assert_eq!(offered(&mut cluster, &readers), [0u64; 0]);
+    // He has taken hold of the content and let go of the version.
+    readers.versions.clear();
+    readers.contents.insert((blob, BlobVersion(1)));
+    assert_eq!(offered(&mut cluster, &readers), [0u64; 0]);
+    // All that happened since the thinning is no reason to wait: everybody knows through that.
+    readers.contents.clear();
+    assert_eq!(readers.through, thinned);
+    assert_eq!(offered(&mut cluster, &readers)[0], 1);
+}
+
+#[test]
+fn a_manager_that_knows_no_readers_yet_collects_nothing_of_purged_versions() {
+    let mut cluster = Cluster::new(1);
+    let inode = cluster.create("f");
+    (cluster.publish(inode, 10), cluster.publish(inode, 20));
+    cluster.thin(1, 2);
+    let thinned = cluster.machine.epoch();
+    // Everybody knew, and one had hold of the content; then the manager was started anew.
+    let mut readers = Readers { through: thinned, ..Readers::default() };
+    readers.contents.insert((cluster.attributes(inode).tree.unwrap().blob, BlobVersion(1)));
+    while cluster.collect_with(cluster.volume, readers.clone()).1 {}
+    assert_eq!(cluster.collect(cluster.volume, 0), (vec![], true), "what is not used by then is noted");
+    assert_eq!(cluster.collect(cluster.volume, 0), (vec![], false));
+    assert_eq!(cluster.collect(cluster.volume, thinned).0.len(), 1);
+}
+
+#[test]
 fn a_file_without_a_name_goes_when_it_is_closed_and_no_version_shows_it() {
     let mut cluster = Cluster::new(1);
     let inode = cluster.create("f");

@@ -263,7 +263,7 @@ fn a_removed_volume_leaves_no_row_and_touches_no_other() {
     let mut rows = 0;
     volume
         .kv
-        .scan(&[], &[0xff], Order::Ascending, &mut |key, _| {
+        .scan(&[], &[0x80], Order::Ascending, &mut |key, _| {
             assert_eq!(key[1..5], 8u32.to_be_bytes());
             rows += 1;
             true
