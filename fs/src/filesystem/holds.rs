@@ -2,8 +2,9 @@
 //!
 //! Whatever the kernel remembers of a version it can open without asking, by a path that it knows or from a directory that a
 //! program stands in. So a version is held as long as the kernel remembers anything of it. To let go of a version the kernel is
-//! told to drop its name: it forgets what is not in use below it, and the rest when its last user goes. That happens to a version
-//! that was not looked into for a while, and at once to one that is not kept any more.
+//! told to drop its name: it forgets what is not in use below it. That happens to a version that was not looked into for a while,
+//! and at once to one that is not kept any more; and again at each renewal, with all names below it, since what was in use
+//! leaves names behind which are found from nowhere.
 
 use std::collections::HashMap;
 use std::sync::Mutex;

@@ -62,11 +62,11 @@ impl Inner {
         }
     }
 
-    /// A state of a file was found through another version. The newest one stands for it: it will be kept the longest.
+    /// A state of a file was found once more. The newest version that it was found through stands for it: it will be kept the longest.
     fn see_at(&mut self, id: NodeId, found: Node) {
         let Some(slot) = self.by_id.get_mut(&id) else { return };
         if let (Node::Old(known), Node::Old(new)) = (&slot.node, &found)
-            && known.at < new.at
+            && known.at <= new.at
         {
             let before = std::mem::replace(&mut slot.node, found.clone());
             self.uncount_version(&before);
@@ -112,21 +112,21 @@ impl NodeTable {
         lock(&self.0).versions.keys().copied().collect()
     }
 
-    /// The names below which the kernel remembers what is at versions that `is_meant` says: entries of `.versions`, and for states
-    /// in `.history`, which do not tell by which name they were found, all of `.history/FILE`.
+    /// The names by which the kernel found what it remembers of the versions that `is_meant` says; entries of `.versions` come first,
+    /// since most of the others go with them.
     pub(crate) fn names_at(&self, is_meant: impl Fn(VolumeVersion) -> bool) -> Vec<(NodeId, FileName)> {
         let inner = lock(&self.0);
         if !inner.versions.keys().any(|version| is_meant(*version)) {
             return Vec::new();
         }
-        let name_of = |key: &Key| match key {
-            Key::Entry(directory, label, at) if is_meant(*at) => {
-                Some((*inner.by_key.get(&Key::Versions(*directory))?, FileName::new(label.as_slice()).ok()?))
-            }
-            Key::FileHistory(directory, file) => Some((*inner.by_key.get(&Key::History(*directory))?, file.clone())),
-            _ => None,
+        let meant = |is_entry: bool| {
+            inner.by_id.values().filter_map(move |slot| match &slot.node {
+                Node::Old(old) if matches!(slot.key, Key::Entry(..)) == is_entry => Some(old),
+                _ => None,
+            })
         };
-        inner.by_key.keys().filter_map(name_of).collect()
+        let meant = meant(true).chain(meant(false)).filter(|old| is_meant(old.at));
+        meant.map(|old| old.place.clone()).collect()
     }
 
     /// What `id` stands for; `None` if the kernel was never told of it, or has forgotten it.
@@ -217,14 +217,14 @@ mod tests {
     fn old(at: u64, entry: Option<NodeId>) -> Node {
         let (file, time) = (weft_common::wire::FileKind::File, weft_common::time::Timestamp(0));
         let attributes = crate::testing::attributes(InodeNumber(7), file, VolumeVersion(3), time);
-        Node::Old(std::sync::Arc::new(crate::inode::Old { at: VolumeVersion(at), attributes, entry }))
+        let place = (entry.unwrap_or(NodeId::ROOT), FileName::new(format!("at{at}").as_str()).unwrap());
+        Node::Old(std::sync::Arc::new(crate::inode::Old { at: VolumeVersion(at), attributes, entry, place }))
     }
 
     #[test]
     fn a_version_is_remembered_until_nothing_of_it_is_and_a_shared_state_by_its_newest() {
         let table = NodeTable::default();
         let root = InodeNumber(1);
-        let versions = table.intern(Key::Versions(root), || Node::Versions(root));
         let [five, nine] = [5, 9].map(|at| {
             let label = at.to_string().into_bytes();
             table.intern(Key::Entry(root, label, VolumeVersion(at)), || old(at, None))
@@ -234,24 +234,14 @@ mod tests {
             [(5, five), (9, nine), (5, five)].map(|(at, entry)| table.intern(state.clone(), || old(at, Some(entry))));
         assert!(file == again && again == other);
         assert!(matches!(table.get(file), Some(Node::Old(old)) if old.at.0 == 9), "the version that is kept the longest");
-        let name = |label: &str| (versions, FileName::new(label).unwrap());
-        assert_eq!(table.names_at(|version| version.0 < 9), [name("5")]);
+        let name = |parent: NodeId, name: &str| (parent, FileName::new(name).unwrap());
+        assert_eq!(table.names_at(|version| version.0 < 9), [name(NodeId::ROOT, "at5")]);
+        assert_eq!(table.names_at(|_| true)[2..], [name(nine, "at9")], "below the entries, behind them");
         table.forget(five, 1);
         assert_eq!(table.versions(), [VolumeVersion(9)]);
         table.forget(nine, 1);
         assert_eq!(table.versions(), [VolumeVersion(9)], "of the file");
         table.forget(file, 3);
         assert_eq!((table.versions(), table.names_at(|_| true)), (vec![], vec![]));
-    }
-
-    #[test]
-    fn states_in_a_history_go_with_their_file() {
-        let table = NodeTable::default();
-        let (root, file) = (InodeNumber(1), FileName::new("frame").unwrap());
-        let history = table.intern(Key::History(root), || Node::History(root));
-        table.intern(Key::FileHistory(root, file.clone()), || Node::FileHistory(root, file.clone()));
-        assert_eq!(table.names_at(|_| true), []);
-        table.intern(Key::OldFile(InodeNumber(7), VolumeVersion(3)), || old(3, None));
-        assert_eq!(table.names_at(|version| version.0 == 3), [(history, file)]);
     }
 }
