@@ -58,6 +58,8 @@ pub const CLONE_INODES_MAX: usize = 250_000;
 pub const CLONE_BYTES_MAX: usize = 64 * MIB as usize;
 /// Tags of one volume: all of them fit one answer.
 pub const TAGS_MAX: u32 = 10_000;
+/// Directories of one volume with a retention policy of their own: they are gone through for what only a directory keeps.
+pub const POLICY_DIRECTORIES_MAX: usize = 256;
 /// Replicas of a page object or node.
 pub const COPIES_MAX: u8 = 8;
 /// Page objects or nodes in one delete.
