@@ -2,6 +2,7 @@
 //!
 //! A queue, window or table without a bound is a bug: it belongs here first. Bytes unless the name says otherwise.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 /// One kibibyte.
@@ -172,6 +173,12 @@ pub const ROWS_PER_PURGE: usize = 4096;
 pub const COLLECTIONS_OFFERED_MAX: usize = 64;
 /// Things of the past that a session can hold one by one; a session that uses more holds everything.
 pub const HOLDS_MAX: usize = 16_384;
+/// Copies of page objects and nodes that collection deletes per second, unless it is set otherwise: of pages of 1 MiB that is 2 GiB, and
+/// small beside what providers take in.
+pub const DELETES_PER_SECOND_DEFAULT: NonZeroU32 = match NonZeroU32::new(2000) {
+    Some(rate) => rate,
+    None => NonZeroU32::MIN,
+};
 /// Versions that a server collects at the same time.
 pub const COLLECTIONS_AT_ONCE: usize = 8;
 /// How often the collector asks for what can be deleted.

@@ -224,8 +224,7 @@ impl Cluster {
     }
 
     async fn delete(&self, garbage: Garbage) -> Result<Collected, ClientError> {
-        let context = self.context();
-        let map = self.map();
+        let (map, batch) = (self.map(), self.deletes.batch(OBJECTS_PER_DELETE_MAX));
         let mut objects: BTreeMap<ProviderId, Vec<PageObjectId>> = BTreeMap::new();
         for object in &garbage.objects {
             for member in map.group(object.group).map(|group| group.members.as_slice()).unwrap_or_default() {
@@ -233,10 +232,10 @@ impl Cluster {
             }
         }
         let requests = objects.into_iter().flat_map(|(provider, objects)| {
-            let chunks: Vec<_> = objects.chunks(OBJECTS_PER_DELETE_MAX).map(<[_]>::to_vec).collect();
+            let chunks: Vec<_> = objects.chunks(batch).map(<[_]>::to_vec).collect();
             chunks.into_iter().map(move |objects| (provider, Request::Data(DataRequest::Delete { objects })))
         });
-        self.delete_all(context, requests.collect()).await?;
+        self.delete_all(requests.collect()).await?;
         let mut nodes: BTreeMap<ProviderId, Vec<NodeId>> = BTreeMap::new();
         for node in &garbage.nodes {
             // A node lies on the first living ones of its time; which ones these were nobody knows.
@@ -245,21 +244,24 @@ impl Cluster {
             }
         }
         let requests = nodes.into_iter().flat_map(|(provider, nodes)| {
-            let chunks: Vec<_> = nodes.chunks(OBJECTS_PER_DELETE_MAX).map(<[_]>::to_vec).collect();
+            let chunks: Vec<_> = nodes.chunks(batch).map(<[_]>::to_vec).collect();
             chunks.into_iter().map(move |nodes| (provider, Request::Metadata(MetadataRequest::Delete { nodes })))
         });
-        self.delete_all(context, requests.collect()).await?;
+        self.delete_all(requests.collect()).await?;
         let bytes = garbage.objects.iter().map(|object| u64::from(object.length)).sum();
         Ok(Collected { nodes: garbage.nodes.len() as u64, objects: garbage.objects.len() as u64, bytes })
     }
 
-    async fn delete_all(&self, context: Context, requests: Vec<(ProviderId, Request)>) -> Result<(), ClientError> {
-        let deletes: Vec<_> =
-            requests.into_iter().map(|(provider, request)| self.delete_from(context, provider, request)).collect();
+    async fn delete_all(&self, requests: Vec<(ProviderId, Request)>) -> Result<(), ClientError> {
+        let deletes: Vec<_> = requests.into_iter().map(|(provider, request)| self.delete_from(provider, request)).collect();
         stream::iter(deletes).buffer_unordered(NODE_BATCHES_AT_ONCE_MAX).try_collect().await
     }
 
-    pub(super) async fn delete_from(&self, context: Context, id: ProviderId, request: Request) -> Result<(), ClientError> {
+    /// Deletes copies from one provider, when it is their turn.
+    pub(super) async fn delete_from(&self, id: ProviderId, request: Request) -> Result<(), ClientError> {
+        self.deletes.wait(copies_in(&request)).await;
+        // What was waited for does not count against the deadline.
+        let context = self.context();
         let mut retry = Retry::new(context);
         loop {
             let map = self.map();
@@ -277,6 +279,15 @@ impl Cluster {
             }
             self.map.refresh(context).await;
         }
+    }
+}
+
+/// How many copies a request deletes.
+fn copies_in(request: &Request) -> usize {
+    match request {
+        Request::Data(DataRequest::Delete { objects }) => objects.len(),
+        Request::Metadata(MetadataRequest::Delete { nodes }) => nodes.len(),
+        _ => 0,
     }
 }
 
