@@ -2,6 +2,7 @@
 //!
 //! A queue, window or table without a bound is a bug: it belongs here first. Bytes unless the name says otherwise.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 /// One kibibyte.
@@ -58,6 +59,8 @@ pub const CLONE_INODES_MAX: usize = 250_000;
 pub const CLONE_BYTES_MAX: usize = 64 * MIB as usize;
 /// Tags of one volume: all of them fit one answer.
 pub const TAGS_MAX: u32 = 10_000;
+/// Directories of one volume with a retention policy of their own: they are gone through for what only a directory keeps.
+pub const POLICY_DIRECTORIES_MAX: usize = 256;
 /// Replicas of a page object or node.
 pub const COPIES_MAX: u8 = 8;
 /// Page objects or nodes in one delete.
@@ -174,6 +177,12 @@ pub const ROWS_PER_PURGE: usize = 4096;
 pub const COLLECTIONS_OFFERED_MAX: usize = 64;
 /// Things of the past that a session can hold one by one; a session that uses more holds everything.
 pub const HOLDS_MAX: usize = 16_384;
+/// Copies of page objects and nodes that collection deletes per second, unless it is set otherwise: of pages of 1 MiB that is 2 GiB, and
+/// small beside what providers take in.
+pub const DELETES_PER_SECOND_DEFAULT: NonZeroU32 = match NonZeroU32::new(2000) {
+    Some(rate) => rate,
+    None => NonZeroU32::MIN,
+};
 /// Versions that a server collects at the same time.
 pub const COLLECTIONS_AT_ONCE: usize = 8;
 /// How often the collector asks for what can be deleted.

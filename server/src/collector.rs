@@ -2,7 +2,8 @@
 //!
 //! What may go is the version manager's to say ([`crate::version`], `garbage`); what goes with it is a walk over two trees
 //! ([`weft_common::weave::Collection`]). Everything here may break off anywhere and be done again, by any server: versions are offered
-//! until they are reported collected. Deletion has no hurry: few versions at a time, with a pause when there is nothing to do.
+//! until they are reported collected. Deletion has no hurry: few versions at a time, no faster than the configuration says, with a pause
+//! when there is nothing to do.
 
 use futures_util::{StreamExt, stream};
 use std::sync::Arc;

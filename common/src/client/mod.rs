@@ -33,6 +33,7 @@ mod node_writer;
 mod nodes;
 mod objects;
 mod options;
+mod pace;
 mod placement;
 mod publish;
 mod read;

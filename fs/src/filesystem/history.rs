@@ -16,25 +16,25 @@ const CLOCK_SKEW_MAX: Duration = Duration::from_secs(60);
 impl Filesystem {
     /// `D/.versions/LABEL`.
     pub(super) async fn version_entry(&self, parent: NodeId, directory: InodeNumber, name: &FileName) -> Result<Entry, Failure> {
-        let (at, lifetime) = self.resolve(name).await?;
+        let (at, lifetime) = self.resolve(directory, name).await?;
         self.uses.note(at);
         let attributes = self.attributes_at(At::Version(at), directory).await?;
         let key = Key::Entry(directory, name.as_bytes().to_vec(), at);
         Ok(self.interned(key, Old { at, attributes, entry: None, place: (parent, name.clone()) }, lifetime))
     }
 
-    /// The version that a label means now, and how long that will hold.
-    async fn resolve(&self, name: &FileName) -> Result<(VolumeVersion, Duration), Failure> {
+    /// The version that a label means now in a directory, and how long that will hold.
+    async fn resolve(&self, directory: InodeNumber, name: &FileName) -> Result<(VolumeVersion, Duration), Failure> {
         match Label::parse(name.as_bytes()).ok_or_else(not_found)? {
             Label::Number(version) => {
                 // What is kept can be thinned: the kernel asks again, so that it is known what is in use.
-                Ok((self.version(Query::Version(version)).await?, LABEL_LIFETIME))
+                Ok((self.version(Query::Version { directory, version }).await?, LABEL_LIFETIME))
             }
             Label::Time(time) => {
                 let time = time.through_second();
                 let is_past = time.after(CLOCK_SKEW_MAX) < Timestamp::from(SystemTime::now());
                 let lifetime = if is_past { LABEL_LIFETIME } else { Duration::ZERO };
-                Ok((self.version(Query::VersionAt(time)).await?, lifetime))
+                Ok((self.version(Query::VersionAt { directory, time }).await?, lifetime))
             }
             Label::Tag(tag) => Ok((self.version(Query::VersionTagged(tag)).await?, self.settings.entry_lifetime)),
         }
@@ -97,7 +97,7 @@ impl Filesystem {
         }
     }
 
-    /// Versions of a directory behind `after`, and whether there are more behind them.
+    /// Kept versions of a directory behind `after`, and whether there are more behind them.
     pub(super) async fn versions_of(
         &self,
         directory: InodeNumber,

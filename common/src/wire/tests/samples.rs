@@ -145,8 +145,8 @@ fn queries() -> Vec<Request> {
         Query::PathOf(inode),
         Query::Statistics,
         Query::Latest,
-        Query::VersionAt(Timestamp(-1)),
-        Query::Version(VolumeVersion(4)),
+        Query::VersionAt { directory: ROOT, time: Timestamp(-1) },
+        Query::Version { directory: ROOT, version: VolumeVersion(4) },
         Query::VersionTagged("first".into()),
         Query::Tags,
         Query::VersionsOf { directory: ROOT, after, limit },
@@ -251,10 +251,10 @@ fn history_requests() -> Vec<Request> {
     let volume = VolumeId(2);
     let range = VersionRange { first: VolumeVersion(3), last: VolumeVersion(4) };
     let requests = [
-        HistoryRequest::Policy(volume),
-        HistoryRequest::SetPolicy { volume, policy: policy() },
-        HistoryRequest::Kept { volume, after: VolumeVersion(3), limit: 10 },
-        HistoryRequest::Thin { volume, ranges: vec![range] },
+        HistoryRequest::Policies(volume),
+        HistoryRequest::SetPolicy { volume, directory: ROOT, policy: Some(policy()) },
+        HistoryRequest::Kept { volume, directory: ROOT, after: VolumeVersion(3), limit: 10 },
+        HistoryRequest::Thin { volume, directory: InodeNumber(12), ranges: vec![range] },
         HistoryRequest::Work { volume },
         HistoryRequest::Collected { blob: BLOB, version: BlobVersion(4) },
         HistoryRequest::Garbage(volume),
@@ -280,18 +280,20 @@ fn history_replies() -> Vec<Reply> {
         in_flight: Vec::new(),
         is_last_part: true,
     };
+    let range = VersionRange { first: VolumeVersion(3), last: VolumeVersion(3) };
     let row = ContentRow {
         inode: InodeNumber(12),
         from: VolumeVersion(3),
         to: Some(VolumeVersion(4)),
         tree: tree(),
         shown_at: Some(VolumeVersion(3)),
+        policies: vec![PolicySpan { directory: ROOT, versions: range }],
         problem: Some("why".into()),
     };
     let statistics = GarbageStatistics { thinned_versions: 1, blobs: 2, nameless_files: 3, is_purging: true };
     let replies = [
         HistoryReply::Done,
-        HistoryReply::Policy(policy()),
+        HistoryReply::Policies(vec![DirectoryPolicy { directory: ROOT, policy: policy() }]),
         HistoryReply::Kept { versions: vec![(VolumeVersion(3), Timestamp(4))], more: true },
         HistoryReply::Thinned { versions: 5 },
         HistoryReply::Work { jobs: vec![job], more: false },

@@ -230,7 +230,7 @@ fn times_find_versions() {
             volume.now
         })
         .collect();
-    let at = |time: Timestamp| volume.version(&Query::VersionAt(time));
+    let at = |time: Timestamp| volume.version(&Query::VersionAt { directory: ROOT, time });
     assert_eq!(at(Timestamp(before.0 - 1)), Err(ErrorKind::NotFound));
     assert_eq!(at(before), Ok(VolumeVersion(0)));
     for (index, time) in times.iter().enumerate() {
@@ -247,7 +247,7 @@ fn a_clock_that_goes_back_does_not_reorder_versions() {
     volume.now = Timestamp(0);
     let b = volume.file(ROOT, "b");
     assert_eq!(volume.head(b).born, time);
-    assert_eq!(volume.version(&Query::VersionAt(time)), Ok(VolumeVersion(2)));
+    assert_eq!(volume.version(&Query::VersionAt { directory: ROOT, time }), Ok(VolumeVersion(2)));
 }
 
 #[test]
