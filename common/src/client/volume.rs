@@ -3,6 +3,7 @@
 use super::cluster::Cluster;
 use super::compaction::Compactor;
 use super::holds::{Held, Hold, HoldSource};
+use super::publish::Stored;
 use super::retry::Context;
 use super::{BlobStore, ClientError, Namespace, PublishRequest, Published};
 use crate::id::{InodeNumber, SessionId};
@@ -71,6 +72,9 @@ impl Volume {
             let session = self.cluster.sessions.current(context).await?;
             let copies = self.copies();
             self.adopt(context, session.id, copies, update_of(&mut operation)).await?;
+            if let Operation::Compact { update, .. } = &operation {
+                self.sync_objects(context, &update.objects).await?;
+            }
             let make = |key| {
                 let (volume, author, operation) = (self.info.id, author.clone(), operation.clone());
                 let request = TicketRequest { volume, inode, key, author, operation, modified, copies };
@@ -127,6 +131,13 @@ impl Volume {
         Ok(())
     }
 
+    /// Bytes that take the place of synced ones have to be on stable storage themselves.
+    async fn sync_objects(&self, context: Context, objects: &[PageObject]) -> Result<(), ClientError> {
+        let map = self.cluster.map();
+        let holders = objects.iter().filter_map(|object| map.group(object.group)).flat_map(|group| group.members.clone());
+        self.cluster.unsynced.sync_on(context, &holders.collect()).await
+    }
+
     pub(crate) async fn put(&self, context: Context, bytes: Bytes) -> Result<PageObject, ClientError> {
         let session = self.cluster.sessions.current(context).await?;
         let object = self.cluster.objects.put(context, &session, self.copies(), bytes).await?;
@@ -162,7 +173,7 @@ impl BlobStore for Volume {
         let ticket = self.order(context, inode, operation, modified, author).await?;
         let (blob, blob_version) = (ticket.blob, ticket.entry.version);
         let offset = ticket.entry.update.data.first().map_or(ticket.entry.size, |extent| extent.offset.saturating_sub(asked));
-        let completed = self.cluster.publisher.complete(context, ticket).await?;
+        let completed = self.cluster.publisher.complete(context, ticket, Stored::Acknowledged).await?;
         self.compactor.consider(inode, blob, &completed.crowded_pages);
         Ok(Published { version: completed.version, blob, blob_version, offset, attributes: completed.attributes })
     }
