@@ -12,8 +12,7 @@ use crate::time::Timestamp;
 use crate::weave::{ByteRange, Operation, PageObject, Tree, Update};
 use crate::wire::{
     At, Author, BlobReply, BlobRequest, Change, ChangeReply, ClusterMap, ErrorKind, NamespaceAnswer, NamespaceChange,
-    NamespaceQuery, ProviderRole, ProviderState, Query, Reply, Request, Space, Ticket, TicketRequest, VolumeInfo, VolumeReply,
-    VolumeRequest,
+    ProviderRole, ProviderState, Query, Reply, Request, Space, Ticket, TicketRequest, VolumeInfo, VolumeReply, VolumeRequest,
 };
 use bytes::Bytes;
 use std::ops::Range;
@@ -262,12 +261,7 @@ impl Namespace for Volume {
 
     #[tracing::instrument(level = "debug", skip_all, fields(request, volume = self.info.name, query = query.name()))]
     async fn query(&self, at: At, query: Query) -> Result<NamespaceAnswer, ClientError> {
-        let context = self.cluster.context();
-        let request = Request::Query(NamespaceQuery { volume: self.info.id, at, query });
-        match self.cluster.link.manager(context, request).await? {
-            Reply::Query(answer) => Ok(answer),
-            other => Err(self.cluster.link.unexpected("an answer about names", &other)),
-        }
+        self.cluster.query(self.info.id, at, query).await
     }
 
     #[tracing::instrument(level = "debug", skip_all, fields(request, volume = self.info.name, change = change.name()))]

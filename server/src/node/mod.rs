@@ -29,7 +29,7 @@ use crate::config::{Config, Role};
 use crate::placement::PlacementService;
 use crate::storage::StoreError;
 use crate::version::{Manager, ManagerError, ManagerOptions};
-use crate::{collector, helper};
+use crate::{collector, helper, recovery};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -296,7 +296,8 @@ fn open_providers(config: &Config, cluster: ClusterId) -> Result<Vec<Provider>, 
     wanted.map(|(role, provider, folder)| Provider::open(role, provider, folder, cluster)).collect()
 }
 
-/// Helps the writers of the cluster, and collects what nobody needs any more, until `stopped`, as a client of it.
+/// Helps the writers of the cluster, collects what nobody needs any more, and looks after what was lost with the power, until `stopped`,
+/// as a client of it.
 pub async fn run_helper(rpc: Arc<dyn Rpc>, managers: Vec<Address>, mut stopped: watch::Receiver<bool>) {
     let options = ClientOptions { purpose: "helper".into(), memory: HELPER_MEMORY, ..ClientOptions::default() };
     let work = async {
@@ -304,7 +305,8 @@ pub async fn run_helper(rpc: Arc<dyn Rpc>, managers: Vec<Address>, mut stopped: 
             match Cluster::connect(rpc.clone(), managers.clone(), options.clone()).await {
                 Ok(cluster) => {
                     let collector = collector::collect(Arc::clone(&cluster), Arc::new(SystemClock));
-                    tokio::join!(helper::help(cluster), collector);
+                    let recovery = recovery::recover(Arc::clone(&cluster), options.host.clone());
+                    tokio::join!(helper::help(cluster), collector, recovery);
                     return;
                 }
                 Err(error) => tracing::warn!(%error, "the helper does not reach the version manager; trying again"),
