@@ -248,6 +248,15 @@ pub const ORPHANS_LISTED_MAX: usize = 100;
 pub const SWEEP_ROUND: Duration = Duration::from_secs(24 * 3600);
 /// So many orphans of a provider are deleted even if they are most of what it holds: a small or new store.
 pub const SWEEP_UNSUSPICIOUS_MAX: usize = 1000;
+/// How often the servers look whether a provider came back that may have lost what it had not synced …
+pub const RECOVERY_ROUND: Duration = Duration::from_secs(5);
+/// … and after a look that left something open, the longest pause before the next. It is doubled up to this.
+pub const RECOVERY_PAUSE_MAX: Duration = Duration::from_secs(600);
+/// How much later than noted a provider has to have synced for that to be noted in the log: after a loss of power, what was published in
+/// so long before is looked at.
+pub const SYNCED_NOTED_EVERY: Duration = Duration::from_secs(60);
+/// Updates in flight in one answer.
+pub const IN_FLIGHT_PER_ANSWER: usize = 65_536;
 /// A sweep pauses for this long after each volume and each batch of deletes.
 pub const SWEEP_PAUSE: Duration = Duration::from_millis(50);
 /// Prefetches of one client under way at once; further hints are dropped.

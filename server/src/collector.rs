@@ -82,11 +82,16 @@ async fn sweep_if_due(cluster: &Cluster, swept: &mut Instant) {
 
 async fn collect_volume(cluster: &Cluster, volume: VolumeId) -> Result<Collected, ClientError> {
     let mut sum = Collected::default();
-    loop {
+    // Until it is known what was lost with the power, nothing of the past may go: it may be what is fallen back to.
+    while cluster.losses().is_empty() {
         // One version of each blob at most: they have nothing to do with each other.
         let (jobs, more) = cluster.collection_jobs(volume).await?;
         if jobs.is_empty() && !more {
             return Ok(sum);
+        }
+        // What is deleted now may have been the last that was on stable storage of a file: what came after it has to be there first.
+        if !jobs.is_empty() {
+            cluster.stabilize().await?;
         }
         let collections: Vec<_> = jobs.iter().map(|job| cluster.collect(job)).collect();
         let mut collecting = stream::iter(collections).buffer_unordered(COLLECTIONS_AT_ONCE);
@@ -94,4 +99,5 @@ async fn collect_volume(cluster: &Cluster, volume: VolumeId) -> Result<Collected
             sum += collected?;
         }
     }
+    Ok(sum)
 }

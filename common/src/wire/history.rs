@@ -128,6 +128,8 @@ pub enum HistoryRequest {
         /// What it did.
         swept: Swept,
     },
+    /// Updates that are ordered and not committed. Answer: `InFlight`.
+    InFlight,
 }
 
 /// A version of a blob whose nodes and objects can go; see [`crate::weave::Collection`].
@@ -202,4 +204,11 @@ pub enum HistoryReply {
     },
     /// To `Sweep`, `SweepState` and `Swept`.
     Sweep(SweepState),
+    /// To `InFlight`.
+    InFlight {
+        /// At most [`crate::limits::IN_FLIGHT_PER_ANSWER`], in order of blobs and versions.
+        versions: Vec<(BlobId, BlobVersion)>,
+        /// Whether there are more behind them.
+        more: bool,
+    },
 }

@@ -508,6 +508,21 @@ pub enum Change {
         /// The file's modification time after it.
         modified: Timestamp,
     },
+    /// A file whose content was lost gets an older one that is whole, its own or that of a file that had its name: shared, not copied.
+    /// For recovery after a loss of power. Refused with `Conflict` if the file has another content than the lost one by now. Reply: the
+    /// attributes of the file.
+    FallBack {
+        /// The file.
+        inode: InodeNumber,
+        /// Its content, which is lost.
+        lost: (BlobId, BlobVersion),
+        /// The file that had the older content.
+        source: InodeNumber,
+        /// The older content.
+        content: (BlobId, BlobVersion),
+        /// Updates of the lost content that are in flight can never be finished and go with it. Without this they are a reason to refuse.
+        abandon: bool,
+    },
 }
 
 impl Change {
@@ -528,6 +543,7 @@ impl Change {
             Self::RemoveTag(_) => "remove_tag",
             Self::Clone { .. } => "clone",
             Self::ShareContent { .. } => "share_content",
+            Self::FallBack { .. } => "fall_back",
         }
     }
 }

@@ -29,7 +29,7 @@ use crate::config::{Config, Role};
 use crate::placement::PlacementService;
 use crate::storage::StoreError;
 use crate::version::{Manager, ManagerError, ManagerOptions};
-use crate::{collector, helper};
+use crate::{collector, helper, recovery};
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -297,7 +297,8 @@ fn open_providers(config: &Config, cluster: ClusterId) -> Result<Vec<Provider>, 
     wanted.map(|(role, provider, folder)| Provider::open(role, provider, folder, cluster)).collect()
 }
 
-/// Helps the writers of the cluster, and collects what nobody needs any more at the given pace, until `stopped`, as a client of it.
+/// Helps the writers of the cluster, collects what nobody needs any more at the given pace, and looks after what was lost with the power,
+/// until `stopped`, as a client of it.
 pub async fn run_helper(
     rpc: Arc<dyn Rpc>,
     managers: Vec<Address>,
@@ -315,7 +316,8 @@ pub async fn run_helper(
             match Cluster::connect(rpc.clone(), managers.clone(), options.clone()).await {
                 Ok(cluster) => {
                     let collector = collector::collect(Arc::clone(&cluster), Arc::new(SystemClock));
-                    tokio::join!(helper::help(cluster), collector);
+                    let recovery = recovery::recover(Arc::clone(&cluster), options.host.clone());
+                    tokio::join!(helper::help(cluster), collector, recovery);
                     return;
                 }
                 Err(error) => tracing::warn!(%error, "the helper does not reach the version manager; trying again"),

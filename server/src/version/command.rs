@@ -35,7 +35,7 @@ pub enum Action {
         /// The version.
         version: BlobVersion,
     },
-    /// A provider joins. Heartbeats are not logged.
+    /// A provider joins, what it has on stable storage, and what it lost. Most heartbeats are not logged.
     Placement(PlacementRequest),
     /// How much history a directory keeps.
     SetPolicy {

@@ -110,6 +110,12 @@ impl<K: Kv> StateMachine<K> {
         self.epoch
     }
 
+    /// The time of the newest command that was carried out; it never falls.
+    #[must_use]
+    pub fn time(&self) -> Timestamp {
+        self.meta.time
+    }
+
     /// Which sessions are open, and the number of the next one.
     ///
     /// # Errors

@@ -274,5 +274,6 @@ impl FakeCluster {
 
 fn provider(id: u32, role: ProviderRole, address: String) -> ProviderInfo {
     let (total_bytes, free_bytes) = (1 << 40, 1 << 39);
-    ProviderInfo { id: ProviderId(id), role, address, zone: String::new(), state: ProviderState::Alive, total_bytes, free_bytes }
+    let (zone, state, incarnation) = (String::new(), ProviderState::Alive, Incarnation(1));
+    ProviderInfo { id: ProviderId(id), role, address, zone, state, total_bytes, free_bytes, incarnation, lost_since: None }
 }

@@ -83,6 +83,8 @@ fn cluster_map() -> ClusterMap {
         state: ProviderState::Full,
         total_bytes: 2,
         free_bytes: 1,
+        incarnation: Incarnation(77),
+        lost_since: Some(Timestamp(6)),
     };
     ClusterMap {
         cluster: ClusterId(0xabc),
@@ -187,6 +189,13 @@ fn changes() -> Vec<Request> {
             replaces: (BLOB, BlobVersion(0)),
             modified: Timestamp(6),
         },
+        Change::FallBack {
+            inode,
+            lost: (BLOB, BlobVersion(4)),
+            source: InodeNumber(13),
+            content: (BLOB, BlobVersion(3)),
+            abandon: true,
+        },
     ];
     changes.map(|change| Request::Change(NamespaceChange { volume: VolumeId(2), key: KEY, author: author(), change })).into()
 }
@@ -215,9 +224,10 @@ fn provider_requests() -> Vec<Request> {
     let (address, zone) = ("d1:9338".to_owned(), "rack".to_owned());
     let incarnation = Incarnation(77);
     let placement = [
-        PlacementRequest::Join { role: ProviderRole::Data, provider, cluster, address, zone, space: SPACE },
-        PlacementRequest::Heartbeat { provider: ProviderId(1), space: SPACE },
+        PlacementRequest::Join { role: ProviderRole::Data, provider, cluster, address, zone, space: SPACE, incarnation },
+        PlacementRequest::Heartbeat { provider: ProviderId(1), space: SPACE, synced: Timestamp(6) },
         PlacementRequest::Map { known: 4 },
+        PlacementRequest::Examined { provider: ProviderId(1), incarnation },
     ];
     let metadata = [
         MetadataRequest::Put { nodes: vec![(NODE, 100)] },
@@ -265,6 +275,7 @@ fn history_requests() -> Vec<Request> {
         HistoryRequest::Sweep(SweepExtent::Everything),
         HistoryRequest::SweepState,
         HistoryRequest::Swept { number: 3, swept: swept() },
+        HistoryRequest::InFlight,
     ];
     requests.map(Request::History).into()
 }
@@ -303,6 +314,7 @@ fn history_replies() -> Vec<Reply> {
         HistoryReply::Blobs { blobs: vec![blob], more: true },
         HistoryReply::Contents { rows: vec![row], next: Some(vec![1, 2]) },
         HistoryReply::Sweep(SweepState { asked: 2, done: 1, extent: SweepExtent::Everything, last: swept() }),
+        HistoryReply::InFlight { versions: vec![(BLOB, BlobVersion(4))], more: true },
     ];
     replies.map(Reply::History).into()
 }
@@ -371,6 +383,7 @@ fn provider_replies() -> Vec<Reply> {
         Reply::Placement(PlacementReply::Joined { provider: ProviderId(1), cluster: ClusterId(0xabc) }),
         Reply::Placement(PlacementReply::Epoch(5)),
         Reply::Placement(PlacementReply::Map(Box::new(cluster_map()))),
+        Reply::Placement(PlacementReply::Heard { time: Timestamp(6) }),
         Reply::Metadata(MetadataReply::Done),
         Reply::Metadata(MetadataReply::Stored { incarnation }),
         Reply::Metadata(MetadataReply::Nodes { lengths: vec![Some(3), None] }),

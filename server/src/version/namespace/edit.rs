@@ -235,7 +235,7 @@ impl<'t, 'a> Edit<'t, 'a> {
         }
         self.touch_directories_of(inode)?;
         let content = match self.stage(inode)?.tree() {
-            Some(tree) if kind == ChangeKind::Write => Some((tree.blob, tree.version, tree.size)),
+            Some(tree) if matches!(kind, ChangeKind::Write | ChangeKind::Restore) => Some((tree.blob, tree.version, tree.size)),
             _ => None,
         };
         self.commit(Summary { content, ..Summary::new(kind, inode, place) })

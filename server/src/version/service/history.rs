@@ -4,10 +4,13 @@ use super::Manager;
 use super::state_thread::State;
 use crate::version::command::Action;
 use crate::version::failure::Failure;
+use crate::version::kv::{Kv, KvError};
 use crate::version::namespace::{self, Readers};
-use crate::version::{audit, garbage, volumes};
-use weft_common::id::{RequestId, VolumeId};
-use weft_common::limits::{BLOBS_PER_AUDIT, CURSOR_BYTES_MAX, ENTRIES_PER_ANSWER_MAX, RANGES_PER_THINNING_MAX, ROWS_PER_AUDIT};
+use crate::version::{audit, blobs, garbage, volumes};
+use weft_common::id::{BlobId, BlobVersion, RequestId, VolumeId};
+use weft_common::limits::{
+    BLOBS_PER_AUDIT, CURSOR_BYTES_MAX, ENTRIES_PER_ANSWER_MAX, IN_FLIGHT_PER_ANSWER, RANGES_PER_THINNING_MAX, ROWS_PER_AUDIT,
+};
 use weft_common::rpc::Peer;
 use weft_common::wire::{DirectoryPolicy, ErrorKind, HistoryReply, HistoryRequest, Reply, ServiceError};
 
@@ -72,6 +75,10 @@ impl Manager {
             HistoryRequest::Sweep(extent) => self.sweeps(move |state| state.soft.ask_for_sweep(extent)).await?,
             HistoryRequest::SweepState => self.sweeps(|_| {}).await?,
             HistoryRequest::Swept { number, swept } => self.sweeps(move |state| state.soft.swept(number, swept)).await?,
+            HistoryRequest::InFlight => {
+                let (versions, more) = self.ask(|state: &mut State| Ok(in_flight(state.machine.kv())?)).await?;
+                HistoryReply::InFlight { versions, more }
+            }
             HistoryRequest::Volumes => {
                 HistoryReply::Volumes(self.ask(|state: &mut State| Ok(volumes::all(state.machine.kv())?)).await?)
             }
@@ -98,6 +105,17 @@ impl Manager {
             None => Ok(Reply::History(HistoryReply::Work { jobs: Vec::new(), more: false })),
         }
     }
+}
+
+fn in_flight(kv: &dyn Kv) -> Result<(Vec<(BlobId, BlobVersion)>, bool), KvError> {
+    let mut versions = Vec::new();
+    blobs::waiting(kv, &mut |waiting| {
+        versions.push((waiting.blob, waiting.version));
+        versions.len() <= IN_FLIGHT_PER_ANSWER
+    })?;
+    let more = versions.len() > IN_FLIGHT_PER_ANSWER;
+    versions.truncate(IN_FLIGHT_PER_ANSWER);
+    Ok((versions, more))
 }
 
 fn bad_cursor(bytes: usize) -> ServiceError {
