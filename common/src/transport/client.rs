@@ -3,6 +3,7 @@
 use super::body::BodyPool;
 use super::error::{self, TransportError, code};
 use super::frame::{self, AnswerHeader, FrameError, SendGuard};
+use super::ground::{Ground, System};
 use super::identity::Identity;
 use super::link::Link;
 use super::tuning::{self, ClientSettings};
@@ -20,7 +21,7 @@ pub struct QuicRpc {
     /// The name that every server of the cluster proves, wherever it runs.
     server_name: String,
     links: Mutex<HashMap<Address, Arc<Link>>>,
-    bodies: Arc<BodyPool>,
+    pub(super) bodies: Arc<BodyPool>,
 }
 
 impl std::fmt::Debug for QuicRpc {
@@ -35,8 +36,12 @@ impl QuicRpc {
     /// # Errors
     /// [`TransportError`].
     pub fn new(identity: &Identity) -> Result<Self, TransportError> {
+        Self::on(&System, identity)
+    }
+
+    pub(super) fn on(ground: &dyn Ground, identity: &Identity) -> Result<Self, TransportError> {
         Ok(Self {
-            endpoint: tuning::dialling_endpoint(identity)?,
+            endpoint: tuning::dialling_endpoint(ground, identity)?,
             settings: ClientSettings::new(identity)?,
             server_name: tuning::server_name(identity),
             links: Mutex::default(),
