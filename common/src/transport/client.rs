@@ -7,7 +7,7 @@ use super::ground::{Ground, System};
 use super::identity::Identity;
 use super::link::Link;
 use super::tuning::{self, ClientSettings};
-use crate::limits::CONNECTIONS_MAX;
+use crate::limits::{CONNECTIONS_MAX, SILENCE_MAX};
 use crate::rpc::{Address, Answer, Call, Rpc, RpcError};
 use quinn::{Connection, Endpoint};
 use std::collections::HashMap;
@@ -117,12 +117,13 @@ impl Rpc for QuicRpc {
         let timed_out = || RpcError::TimedOut { address: address.clone(), waited: start.elapsed(), id: call.id };
         let connecting = link.connect(&self.endpoint, &self.settings, &self.server_name);
         let connection = tokio::time::timeout_at(end, connecting).await.map_err(|_| timed_out())??;
-        let heard = connection.stats().udp_rx.datagrams;
+        let (asked, heard) = (Instant::now(), connection.stats().udp_rx.datagrams);
         match tokio::time::timeout_at(end, self.exchange(address, &call, &connection, end)).await {
             Ok(result) => result,
             Err(_) => {
-                // Not even an acknowledgement since the call began: the connection is dead, not the server slow.
-                if connection.stats().udp_rx.datagrams == heard {
+                // Not even an acknowledgement since the call began: the connection is dead, not the server slow. Less patience than
+                // that may just be too little for the way, and others wait for answers on this connection.
+                if asked.elapsed() >= SILENCE_MAX && connection.stats().udp_rx.datagrams == heard {
                     link.give_up(&connection);
                 }
                 Err(timed_out())
