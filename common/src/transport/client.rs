@@ -136,7 +136,7 @@ fn explain(address: &Address, error: FrameError) -> RpcError {
     match error {
         FrameError::Lost(error) => error::lost(address, &error),
         FrameError::Reset(code) => error::reset(address, code),
-        FrameError::Truncated | FrameError::Malformed(_) => {
+        FrameError::Truncated | FrameError::Late | FrameError::Malformed(_) => {
             RpcError::Malformed { address: address.clone(), reason: error.to_string() }
         }
     }

@@ -37,6 +37,8 @@ pub(super) enum FrameError {
     Reset(VarInt),
     #[error("the stream ended before the message did")]
     Truncated,
+    #[error("the message did not arrive in time")]
+    Late,
     #[error("{0}")]
     Malformed(String),
 }

@@ -220,7 +220,7 @@ async fn serve_request(service: &Service, peer: &Peer, send: SendStream, mut rec
     let head = match tokio::time::timeout(RPC_DEADLINE, frame::read_head::<RequestHeader<Request>>(&mut receive)).await {
         Ok(Ok(head)) => head,
         Ok(Err(error)) => return refuse(peer, &error, &mut send, &mut receive),
-        Err(_) => return refuse(peer, &FrameError::Truncated, &mut send, &mut receive),
+        Err(_) => return refuse(peer, &FrameError::Late, &mut send, &mut receive),
     };
     let _ = send.stream.set_priority(head.header.request.priority());
     let id = head.header.id;
@@ -234,7 +234,7 @@ async fn serve_request(service: &Service, peer: &Peer, send: SendStream, mut rec
         let (body, budget) = match tokio::time::timeout(deadline, reading).await {
             Ok(Ok(read)) => read,
             Ok(Err(error)) => return refuse(peer, &error, &mut send, &mut receive),
-            Err(_) => return refuse(peer, &FrameError::Truncated, &mut send, &mut receive),
+            Err(_) => return refuse(peer, &FrameError::Late, &mut send, &mut receive),
         };
         let Head { header: RequestHeader { request, .. }, .. } = head;
         let answer = service.handler.handle(peer, Call { id, request, body, deadline }).await;
@@ -278,7 +278,8 @@ fn refuse(peer: &Peer, error: &FrameError, send: &mut SendGuard, receive: &mut R
         FrameError::Malformed(_) => tracing::warn!(peer = peer.name, %error, "a malformed request was refused"),
         _ => tracing::debug!(peer = peer.name, %error, "a request did not arrive whole"),
     }
-    send.code = code::MALFORMED;
+    // What is only late is not at fault: its sender may try again.
+    send.code = if matches!(error, FrameError::Late) { code::FAILED } else { code::MALFORMED };
     // Fails only when the stream is gone already.
-    let _ = receive.stop(code::MALFORMED);
+    let _ = receive.stop(send.code);
 }
