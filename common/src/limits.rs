@@ -92,6 +92,8 @@ pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(8);
 /// How often the dialling side makes itself heard on an idle connection.
 pub const KEEP_ALIVE: Duration = Duration::from_secs(2);
+/// A call that heard nothing at all on its connection for this long gives the connection up, unless [`IDLE_TIMEOUT`] does first.
+pub const SILENCE_MAX: Duration = Duration::from_secs(3);
 /// After a failed dial the next one to that server waits this long, doubled with each failure …
 pub const DIAL_BACKOFF_MIN: Duration = Duration::from_millis(50);
 /// … up to this.
@@ -297,6 +299,7 @@ const _: () = {
     assert!(WATCH_WAIT.as_millis() < RPC_DEADLINE.as_millis());
     assert!(NODE_BATCH_BYTES_MAX >= NODE_BYTES_MAX && NODE_BATCH_BYTES_MAX <= BODY_BYTES_MAX as usize);
     assert!(KEEP_ALIVE.as_millis() * 3 < IDLE_TIMEOUT.as_millis());
+    assert!(KEEP_ALIVE.as_millis() < SILENCE_MAX.as_millis() && SILENCE_MAX.as_millis() < IDLE_TIMEOUT.as_millis());
     assert!(CONNECT_TIMEOUT.as_millis() < RPC_DEADLINE.as_millis());
     assert!(NODES_PER_CHECK * NODE_BYTES_MAX <= BODY_BYTES_MAX as usize);
     assert!(STREAM_WINDOW <= CONNECTION_WINDOW);
