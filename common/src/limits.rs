@@ -67,9 +67,9 @@ pub const COPIES_MAX: u8 = 8;
 pub const OBJECTS_PER_DELETE_MAX: usize = 16_384;
 /// Calls that block on one store's disk at once; further ones wait until their deadline.
 pub const STORE_JOBS_MAX: usize = 16;
-/// Largest segment file of a store; on disks below 16 GiB a sixty-fourth of the disk, at least 16 MiB.
+/// Largest segment file of a store: a 32nd of what it holds, at least 16 MiB, at most this; on disks below 16 GiB a sixty-fourth of the disk.
 pub const STORE_SEGMENT_BYTES: u64 = 256 * MIB;
-/// Smallest segment file that is full.
+/// Smallest such size.
 pub const STORE_SEGMENT_BYTES_MIN: u64 = 16 * MIB;
 /// Free space that puts leave to deletes: a hundredth of the disk between these (on tiny disks at most an eighth).
 pub const STORE_RESERVE_BYTES: std::ops::RangeInclusive<u64> = 64 * MIB..=1024 * MIB;

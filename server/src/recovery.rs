@@ -180,7 +180,7 @@ impl Recovery {
 
     /// The newest version that was published before `since`.
     async fn newest_before(&self, volume: &VolumeInfo, since: Timestamp) -> Result<VolumeVersion, ClientError> {
-        let before = Query::VersionAt(Timestamp(since.0.saturating_sub(1)));
+        let before = Query::VersionAt { directory: ROOT_INODE, time: Timestamp(since.0.saturating_sub(1)) };
         match self.cluster.query(volume.id, At::Head, before).await {
             Ok(NamespaceAnswer::Version(version)) => Ok(version),
             // The volume is younger.
