@@ -18,6 +18,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+/// However soon the manager wants to hear of a client again, so long it waits.
+const PAUSE_MIN: Duration = Duration::from_secs(1);
+
 /// An open session of this client.
 #[derive(Debug)]
 pub(crate) struct Session {
@@ -26,9 +29,6 @@ pub(crate) struct Session {
     lease: Duration,
     objects: AtomicU64,
     changes: Mutex<Changes>,
-    /// Renewals that were composed, and what the newest answer to one said.
-    renewals: AtomicU64,
-    heard: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -60,20 +60,12 @@ impl Drop for PendingChange {
 impl Session {
     fn new(id: SessionId, lease: Duration) -> Self {
         let changes = Changes { next: 1, waiting: BTreeSet::new() };
-        let (renewals, heard) = (AtomicU64::new(0), AtomicU64::new(0));
-        Self { id, lease, objects: AtomicU64::new(1), changes: Mutex::new(changes), renewals, heard }
+        Self { id, lease, objects: AtomicU64::new(1), changes: Mutex::new(changes) }
     }
 
     /// A name for one more page object.
     pub(crate) fn next_object(&self) -> PageObjectId {
         PageObjectId { session: self.id, sequence: self.objects.fetch_add(1, Ordering::Relaxed) }
-    }
-
-    /// One more renewal, which tells what is in use at this moment. One caller at a time makes them.
-    fn compose_renewal(&self, holds: &HoldBook) -> Renewal {
-        let heard = self.heard.load(Ordering::Relaxed);
-        let number = self.renewals.fetch_add(1, Ordering::Relaxed) + 1;
-        Renewal { number, heard, holds: holds.list() }
     }
 
     /// A number for one more change.
@@ -140,16 +132,28 @@ impl Sessions {
 
     /// Renews for ever. Replaces a lapsed session at once, so that the next change need not wait for it.
     pub(crate) async fn keep_alive(self: Arc<Self>) {
-        loop {
+        let mut wanted = SESSION_RENEWAL;
+        for number in 1.. {
             let lease = self.known().map_or(SESSION_RENEWAL * 4, |session| session.lease);
-            let pause = (lease / 4).min(SESSION_RENEWAL);
-            tokio::time::sleep(pause).await;
+            let longest = (lease / 4).min(SESSION_RENEWAL);
+            tokio::time::sleep(wanted.clamp(PAUSE_MIN, longest)).await;
+            wanted = longest;
             let Some(session) = self.known() else { continue };
-            let context = self.link.context_for(pause);
-            let renewal = session.compose_renewal(&self.holds);
-            match self.link.manager(context, Request::Session(SessionRequest::Renew { session: session.id, renewal })).await {
-                Ok(Reply::Session(SessionReply::Renewed { epoch })) => session.heard.store(epoch, Ordering::Relaxed),
-                Ok(other) => tracing::debug!(error = %self.link.unexpected("a renewed session", &other), "session not renewed"),
+            let context = self.link.context_for(longest);
+            let (knows, holds) = self.holds.report();
+            let request = SessionRequest::Renew { session: session.id, renewal: Renewal { number, knows, holds } };
+            match self.link.manager(context, Request::Session(request)).await {
+                Ok(Reply::Session(SessionReply::Renewed { epoch, again_in, let_go })) => {
+                    wanted = again_in;
+                    self.holds.hear(epoch);
+                    if !let_go.is_empty() {
+                        self.holds.let_go(&let_go);
+                    }
+                }
+                Ok(other) => {
+                    let error = self.link.unexpected("the end of a renewal", &other);
+                    tracing::warn!(request = %context.id, %error, "session not renewed");
+                }
                 Err(failure) if failure.is_session_expired() || is_unknown(&failure.error) => {
                     self.forget(session.id);
                     let _ = self.current(context).await;

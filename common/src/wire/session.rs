@@ -1,6 +1,6 @@
 //! Sessions: how the version manager knows a client, and how a repeated request is recognised.
 
-use crate::id::SessionId;
+use crate::id::{SessionId, VolumeId, VolumeVersion};
 use crate::wire::Renewal;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -60,15 +60,19 @@ pub enum SessionReply {
         /// It lapses when not renewed for this long.
         lease: Duration,
     },
+    /// To `Renew`.
+    Renewed {
+        /// The manager's epoch: the number of the newest command that it has carried out.
+        epoch: u64,
+        /// When to renew again: soon, if something waits to be collected until it is known whether this client uses it.
+        again_in: Duration,
+        /// Those of the versions it holds that are not kept any more. It lets go of them once nothing uses them.
+        let_go: Vec<(VolumeId, VolumeVersion)>,
+    },
     /// To `Close`.
     Done,
     /// To `List`.
     Sessions(Vec<SessionInfo>),
-    /// To `Renew`.
-    Renewed {
-        /// How many commands the manager had carried out.
-        epoch: u64,
-    },
 }
 
 /// An open session.

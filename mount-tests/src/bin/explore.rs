@@ -56,7 +56,6 @@ fn one(text: &str) -> Option<Setup> {
             "clones" => setup.clones = number()?,
             "unlinks" => setup.unlinks = number()?,
             "restarts" => setup.restarts = number()?,
-            "one" => setup.one_wait = number()? > 0,
             "fault" => setup.fault = Fault::ALL.into_iter().find(|fault| format!("{fault:?}") == value)?,
             _ => return None,
         }

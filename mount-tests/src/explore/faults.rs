@@ -47,16 +47,14 @@ pub enum Fault {
     WaitsForOneRenewal,
     /// A renewal that comes twice or late counts like any other.
     BelievesRepeatedRenewals,
-    /// A mount holds a version only once it was told that it is kept.
-    HoldsAfterTheAnswer,
     /// A mount lets go of a version while it waits for what it asked there.
     LetsGoFirst,
     /// A mount's list has the contents of one moment and the versions of a later one.
     ListsContentsFirst,
     /// A mount asks in a version that it let go of.
     AsksWithoutHolding,
-    /// A mount opens what it was told of the newest state, however long ago.
-    BelievesOldAnswers,
+    /// A mount says that it knows what it has heard of, although operations are under way that began before.
+    ForgetsOperations,
     /// The mark of a blob is lost when a row of its file goes.
     LosesMarks,
     /// A version is thinned along with the one behind it.
@@ -69,7 +67,7 @@ pub enum Fault {
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 27] = [
         Self::PublishesOutOfOrder,
         Self::AppendsToThePublished,
         Self::CompactsAnyway,
@@ -89,11 +87,10 @@ impl Fault {
         Self::CollectsWhatIsRead,
         Self::WaitsForOneRenewal,
         Self::BelievesRepeatedRenewals,
-        Self::HoldsAfterTheAnswer,
         Self::LetsGoFirst,
         Self::ListsContentsFirst,
         Self::AsksWithoutHolding,
-        Self::BelievesOldAnswers,
+        Self::ForgetsOperations,
         Self::LosesMarks,
         Self::ThinsItsNeighbour,
         Self::ForgetsEarly,
@@ -120,11 +117,10 @@ impl Fault {
             | Self::CollectsWhatIsRead
             | Self::WaitsForOneRenewal
             | Self::BelievesRepeatedRenewals
-            | Self::HoldsAfterTheAnswer
             | Self::LetsGoFirst
             | Self::ListsContentsFirst
             | Self::AsksWithoutHolding
-            | Self::BelievesOldAnswers
+            | Self::ForgetsOperations
             | Self::ThinsItsNeighbour
             | Self::ForgetsPins => matches!(violation, Lost(_) | Unreachable(_)),
             Self::DropsTheHead | Self::IgnoresPins | Self::IgnoresNewer | Self::IgnoresOlder => {

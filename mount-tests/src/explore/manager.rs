@@ -50,7 +50,7 @@ impl Manager {
     }
 
     pub fn act(&mut self, action: Action) -> (Result<Reply, ServiceError>, Vec<Effect>) {
-        let takes_note = matches!(action, Action::Change(_) | Action::Commit { .. } | Action::Thin(..) | Action::Collect(..));
+        let takes_note = matches!(action, Action::Change(_) | Action::Commit { .. } | Action::Thin { .. } | Action::Collect(..));
         let mut machine = StateMachine::open((*self.table).clone()).unwrap();
         let Outcome { reply, effects } = machine.apply(&Command { time: Timestamp(1), action }).unwrap();
         let (epoch, table) = (self.epoch(), std::mem::take(machine.kv_mut()));
@@ -82,7 +82,7 @@ impl Manager {
     /// `first..=last` are not kept any more.
     pub fn thin(&mut self, first: u64, last: u64) {
         let range = VersionRange { first: VolumeVersion(first), last: VolumeVersion(last) };
-        self.act(Action::Thin(self.volume, vec![range])).0.unwrap();
+        self.act(Action::Thin { volume: self.volume, directory: ROOT_INODE, ranges: vec![range] }).0.unwrap();
     }
 
     pub fn wants_step(&self, readers: &Readers) -> bool {
@@ -143,7 +143,8 @@ impl Manager {
     }
 
     pub fn is_kept(&self, n: u64) -> bool {
-        namespace::query(&*self.table, self.volume, At::Head, &Query::Version(VolumeVersion(n))).is_ok()
+        let query = Query::Version { directory: ROOT_INODE, version: VolumeVersion(n) };
+        namespace::query(&*self.table, self.volume, At::Head, &query).is_ok()
     }
 
     /// The content that the file has at a version, or now.

@@ -3,11 +3,12 @@
 //!
 //! What the manager knows of a session is the real [`SessionReads`]; the mount is simulated, by the rules that the proof rests on:
 //!
-//! - it holds a version before it asks whether that is kept, and as long as anything that it asked there may be answered;
+//! - with each list it says through which epoch it knows: the newest that it had heard of when it asked what is not answered yet, and
+//!   before it makes the list;
+//! - it holds a version as long as anything that it asked there may be answered;
 //! - it takes its hold on a content before it lets go of the version that showed it, and a list is made of the versions first and of
 //!   the contents after, so that no list misses both;
-//! - what it has let go of it asks for again, from the start;
-//! - what it was told of the newest state counts until it makes its next list; what is heard later is asked for again.
+//! - what it has let go of it asks for again, from the start.
 
 use super::faults::Fault;
 use super::past::Content;
@@ -41,13 +42,13 @@ pub struct Reader {
     content: Option<Content>,
     /// What it asked was answered, and it has not heard it yet.
     answer: Option<Answer>,
-    /// It has made a list since it asked.
-    is_answer_old: bool,
+    /// The newest epoch that it had heard of when it asked.
+    asked_at: u64,
     /// Lists that it made, and what the newest answer to one said that it heard.
     number: u64,
     heard: u64,
-    /// The half of a list.
-    half: Option<Holds>,
+    /// The half of a list, and through which epoch it knew.
+    half: Option<(u64, Holds)>,
     /// On its way.
     sent: Option<Renewal>,
     /// Sent before, and may arrive at any time.
@@ -108,7 +109,7 @@ impl Reader {
             left: None,
             content: None,
             answer: None,
-            is_answer_old: false,
+            asked_at: 0,
             number: 0,
             heard: 0,
             half: None,
@@ -123,8 +124,8 @@ impl Reader {
     }
 
     /// The manager starts anew and knows nothing of it.
-    pub fn forget(&mut self) {
-        self.reads = SessionReads::default();
+    pub fn forget(&mut self, epoch: u64) {
+        self.reads = SessionReads::unheard_since(epoch);
     }
 
     /// It closes everything, and nothing of it is under way any more.
@@ -203,7 +204,7 @@ impl World {
             Act::Enter(n) => {
                 reader.answer = Some(Answer::Kept(self.ask_whether_kept(n)?));
                 reader.version = Some(n);
-                (reader.is_inside, reader.is_answer_old) = (false, false);
+                (reader.is_inside, reader.asked_at) = (false, reader.heard);
             }
             Act::LookUp | Act::LookUpNewest => {
                 let at = if act == Act::LookUp { reader.version.or(reader.left) } else { None };
@@ -212,7 +213,7 @@ impl World {
                     found => found?,
                 };
                 let there = at.map_or(Answer::Newest(found), |_| Answer::There(found));
-                (reader.answer, reader.is_answer_old) = (Some(there), false);
+                (reader.answer, reader.asked_at) = (Some(there), reader.heard);
                 let is_thinned = reader.version.is_some_and(|n| !self.past.is_kept(n));
                 note(seen, "looked up in a thinned version", is_thinned);
             }
@@ -233,7 +234,9 @@ impl World {
     /// The first half of a list, or the second, with which it is sent.
     fn list(&self, reader: &mut Reader, act: Act) {
         let begins = act == Act::List;
-        let mut holds = reader.half.take().unwrap_or_default();
+        let counts_operations = self.setup.fault != Fault::ForgetsOperations;
+        let asked_at = reader.answer.filter(|_| counts_operations).map_or(u64::MAX, |_| reader.asked_at);
+        let (knows, mut holds) = reader.half.take().unwrap_or((reader.heard.min(asked_at), Holds::default()));
         if begins == (self.setup.fault == Fault::ListsContentsFirst) {
             self.list_content(reader, &mut holds);
         } else {
@@ -241,10 +244,10 @@ impl World {
         }
         if begins {
             reader.renewals -= 1;
-            (reader.number, reader.is_answer_old) = (reader.number + 1, true);
-            reader.half = Some(holds);
+            reader.number += 1;
+            reader.half = Some((knows, holds));
         } else {
-            reader.sent = Some(Renewal { number: reader.number, heard: reader.heard, holds });
+            reader.sent = Some(Renewal { number: reader.number, knows, holds });
         }
     }
 
@@ -268,14 +271,12 @@ impl World {
     }
 
     fn hear(&self, reader: &mut Reader, answer: Answer, seen: &mut Seen) -> Result<(), Violation> {
-        let takes_old = self.setup.fault == Fault::BelievesOldAnswers;
         match answer {
             Answer::Kept(is_kept) => {
                 reader.is_inside = is_kept;
                 reader.version = reader.version.filter(|_| is_kept);
                 note(seen, "entered a version that was thinned meanwhile", reader.version.is_some_and(|n| !self.past.is_kept(n)));
             }
-            Answer::Newest(_) if reader.is_answer_old && !takes_old => note(seen, "answer about the newest state too old", true),
             Answer::There(content) | Answer::Newest(content) => {
                 reader.opens -= 1;
                 reader.content = Some(content);
@@ -287,8 +288,7 @@ impl World {
     }
 
     fn list_version(&self, reader: &Reader, holds: &mut Holds) {
-        let is_held = reader.is_inside || self.setup.fault != Fault::HoldsAfterTheAnswer;
-        let version = reader.version.filter(|_| is_held);
+        let version = reader.version.filter(|_| reader.is_inside);
         holds.versions.extend(version.map(|n| (self.manager.volume, VolumeVersion(n))));
     }
 
@@ -301,12 +301,12 @@ impl World {
         let mut renewal = renewal.clone();
         let epoch = self.manager.epoch();
         if self.setup.fault == Fault::BelievesRepeatedRenewals {
-            (renewal.heard, renewal.number) = (reader.answered, reader.arrived + 1);
+            (renewal.knows, renewal.number) = (reader.answered, reader.arrived + 1);
         }
         if renewal.number > reader.arrived {
             (reader.arrived, reader.answered) = (renewal.number, epoch);
         }
-        reader.reads.renew(renewal, epoch);
+        reader.reads.renew(renewal);
     }
 
     /// Every reader has closed everything and renews.
@@ -314,7 +314,7 @@ impl World {
         let mut readers = std::mem::take(&mut self.readers);
         for reader in &mut readers {
             reader.number = reader.number.max(reader.arrived) + 1;
-            let renewal = Renewal { number: reader.number, heard: reader.heard, holds: Holds::default() };
+            let renewal = Renewal { number: reader.number, knows: reader.heard, holds: Holds::default() };
             reader.heard = self.manager.epoch();
             self.renew(reader, &renewal);
         }

@@ -60,9 +60,9 @@ fn managed(fan_out: u32, size: Size) -> Vec<Setup> {
     let mut setups = vec![cloned(&[])];
     if size == Size::Small {
         let writer = if is_first { Page } else { Compact };
-        setups.push(Setup { repeats: 1, renewals: 3, one_wait: !is_first, ..network });
+        setups.push(Setup { repeats: 1, renewals: 3, ..network });
         setups.push(Setup { has_helper: true, lapses: 1, thins: 2, ..of(&[writer]) });
-        setups.push(Setup { opens_newest: true, one_wait: is_first, ..reading(&[writer]) });
+        setups.push(Setup { opens_newest: true, ..reading(&[writer]) });
         setups.push(Setup { unlinks: 1, is_restored: !is_first, thins: 1, ..cloned(&[Rewrite]) });
         setups.push(Setup { has_helper: true, repeats: 1, ..of(&[writer, Append]) });
         return setups;
@@ -70,12 +70,10 @@ fn managed(fan_out: u32, size: Size) -> Vec<Setup> {
     if !is_first {
         return setups;
     }
-    setups.extend([network.clone(), Setup { one_wait: true, ..network }]);
+    setups.push(network);
     for (place, one) in Choice::ALL.into_iter().enumerate() {
-        for one_wait in [false, true] {
-            let reading = Setup { one_wait, opens_newest: true, ..reading(&[one]) };
-            setups.extend([Setup { thins: 2, opens: 2, ..reading.clone() }, Setup { repeats: 1, renewals: 3, ..reading }]);
-        }
+        let newest = Setup { opens_newest: true, ..reading(&[one]) };
+        setups.extend([Setup { thins: 2, opens: 2, ..newest.clone() }, Setup { repeats: 1, renewals: 3, ..newest }]);
         setups.push(Setup { has_helper: true, repeats: 1, lapses: 1, thins: 2, ..of(&[one]) });
         setups.extend([cloned(&[one]), Setup { is_restored: true, ..cloned(&[one]) }]);
         for other in Choice::ALL.into_iter().skip(place) {
@@ -155,12 +153,12 @@ pub fn setup_for(fault: Fault) -> Setup {
         Fault::DropsTheHead | Fault::IgnoresNewer | Fault::IgnoresOlder => collected,
         Fault::PurgesWhatIsRead
         | Fault::WaitsForOneRenewal
-        | Fault::HoldsAfterTheAnswer
+        | Fault::ListsContentsFirst
+        | Fault::AsksWithoutHolding
         | Fault::LetsGoFirst
         | Fault::CollectsWhatIsRead => reading,
         Fault::BelievesRepeatedRenewals => Setup { repeats: 1, ..reading },
-        Fault::ListsContentsFirst | Fault::AsksWithoutHolding => Setup { one_wait: true, ..reading },
-        Fault::BelievesOldAnswers => Setup { opens_newest: true, ..reading },
+        Fault::ForgetsOperations => Setup { opens_newest: true, ..reading },
         Fault::LosesMarks | Fault::ThinsItsNeighbour | Fault::ForgetsEarly => thinned,
         Fault::ForgetsPins => Setup { thins: 2, clones: 1, unlinks: 1, ..thinned },
     }

@@ -2,7 +2,7 @@
 
 use super::faults::Fault;
 use super::menu::update_of;
-use super::readers::{Act, Reader};
+use super::readers::Act;
 use super::thinning::File;
 use super::world::{Job, Seen, Stage, World, Writer, note};
 use std::collections::HashSet;
@@ -218,7 +218,8 @@ impl World {
             Step::Read(reader, act) => return self.read(reader, act, seen),
             Step::Restart => {
                 self.restarts -= 1;
-                self.readers.iter_mut().for_each(Reader::forget);
+                let epoch = self.manager.epoch();
+                self.readers.iter_mut().for_each(|reader| reader.forget(epoch));
                 note(seen, "manager restarted", true);
             }
         }

@@ -9,11 +9,11 @@ use super::steps::Step;
 use super::world::{Seen, Stage, World, note};
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use weft_common::id::{BlobId, BlobVersion, VolumeVersion};
+use weft_common::id::{BlobId, BlobVersion};
 use weft_common::weave::Tree;
 use weft_common::weave::testing::checks::Violation;
 use weft_common::wire::CollectionJob;
-use weft_server::version::namespace::Readers;
+use weft_server::version::table;
 
 /// Which file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -48,8 +48,7 @@ impl World {
         if self.thins > 0 {
             steps.extend(self.past.thinnable().map(Step::Thin));
         }
-        let wants = self.manager.wants_step(&self.who_reads())
-            || (self.setup.one_wait && self.manager.wants_step(&self.who_reads_in_one_wait()));
+        let wants = self.manager.wants_step(&self.who_reads());
         steps.extend(wants.then_some(Step::Work));
         for (place, job) in self.collectors.jobs.iter().enumerate() {
             let is_done = matches!(first_garbage(job, &self.nodes), Ok(None));
@@ -86,11 +85,9 @@ impl World {
     pub(super) fn work(&mut self, seen: &mut Seen) -> Result<(), Violation> {
         let marked = self.manager.marked();
         let mut jobs = self.manager.work(self.who_reads());
-        if self.setup.one_wait {
-            jobs = self.manager.work(self.who_reads_in_one_wait());
-        }
         if self.setup.fault == Fault::LosesMarks {
             self.manager.unmark_but(&marked);
+            jobs.retain(|job| marked.contains(&table::marked(job.dropped.blob)));
         }
         let needed = self.needed();
         for job in &jobs {
@@ -105,18 +102,6 @@ impl World {
         }
         self.collectors.jobs = jobs.into_iter().map(Arc::new).collect();
         self.check_history()
-    }
-
-    /// Readers as a manager sees them that waits for nothing more once the rows of a content are gone: whatever was let go of is
-    /// old enough, but for versions that are not purged yet. One that was restarted knows nothing.
-    fn who_reads_in_one_wait(&self) -> Readers {
-        let mut known = self.who_reads();
-        if known.through > 0 {
-            known.through = u64::MAX;
-            let thinned = self.past.thinned.iter().filter(|n| self.manager.look_up(Some(**n)).is_ok());
-            known.versions = thinned.map(|n| VolumeVersion(*n)).collect();
-        }
-        known
     }
 
     /// A collector that knows nothing of what was done before deletes the first thing that it finds.

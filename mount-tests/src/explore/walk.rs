@@ -20,8 +20,8 @@ pub fn setup_of(random: &mut Random) -> Setup {
         return Setup { drops, ..setup };
     }
     let (thins, readers, opens, renewals) = (1 + drops, small(3), 3, 8);
-    let (clones, unlinks, restarts, one_wait) = (small(3), small(3), small(2), small(2) == 0);
-    Setup { thins, readers, opens, renewals, opens_newest: true, clones, unlinks, restarts, one_wait, ..setup }
+    let (clones, unlinks, restarts) = (small(3), small(3), small(2));
+    Setup { thins, readers, opens, renewals, opens_newest: true, clones, unlinks, restarts, ..setup }
 }
 
 /// One walk to its end. Every so often a writer is never heard of again, so that a helper has to finish its version.

@@ -47,8 +47,6 @@ pub struct Setup {
     pub unlinks: u8,
     /// How often the manager is restarted.
     pub restarts: u8,
-    /// Whether a content is offered as soon as its rows are purged, and not after another round of renewals.
-    pub one_wait: bool,
     pub fault: Fault,
 }
 
@@ -72,7 +70,6 @@ impl Setup {
             clones: 0,
             unlinks: 0,
             restarts: 0,
-            one_wait: false,
             fault: Fault::None,
         }
     }

@@ -10,6 +10,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use weft_common::id::ClusterId;
 use weft_common::limits::BACKGROUND_SYNC;
+use weft_common::limits::DELETES_PER_SECOND_DEFAULT;
 use weft_common::rpc::Address;
 use weft_common::wire::ProviderRole;
 use weft_server::config::Role;
@@ -93,7 +94,7 @@ impl Process {
         let line = self.line();
         self.life.spawn(async move {
             let (_stop, stopped) = watch::channel(false);
-            run_helper(line, vec![Address(MANAGER.to_owned())], stopped).await;
+            run_helper(line, vec![Address(MANAGER.to_owned())], DELETES_PER_SECOND_DEFAULT, stopped).await;
         });
         let (process, failing) = (self.clone(), manager.clone());
         self.life.spawn(async move {

@@ -5,7 +5,7 @@ use super::{Manager, busy};
 use crate::version::command::Action;
 use crate::version::failure::Failure;
 use crate::version::kv::KvError;
-use crate::version::{blobs, namespace, sessions, volumes};
+use crate::version::{blobs, garbage, namespace, sessions, volumes};
 use bytes::Bytes;
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -14,8 +14,8 @@ use tracing::Instrument;
 use weft_common::id::{RequestId, SessionId, VolumeId};
 use weft_common::rpc::{Answer, Call, Peer};
 use weft_common::wire::{
-    At, BlobReply, BlobRequest, ErrorKind, NamespaceAnswer, NamespaceQuery, Query, Reply, Request, ServiceError, SessionReply,
-    SessionRequest, Ticket, VolumeRequest,
+    At, BlobReply, BlobRequest, ErrorKind, NamespaceAnswer, NamespaceQuery, Query, Renewal, Reply, Request, ServiceError,
+    SessionReply, SessionRequest, Ticket, VolumeRequest,
 };
 
 /// A watch that found nothing, or something.
@@ -83,13 +83,7 @@ impl Manager {
         match request {
             SessionRequest::Open { .. } | SessionRequest::Close(_) => self.submit(id, Action::Session(request), false).await,
             SessionRequest::Renew { session, renewal } => {
-                let renew = move |state: &mut State| {
-                    let epoch = state.machine.epoch();
-                    state.soft.hold(session, renewal, epoch);
-                    state.soft.renew(session, Instant::now()).then_some(epoch)
-                };
-                let renewed = self.with_state(renew).await?;
-                renewed.map(|epoch| Reply::Session(SessionReply::Renewed { epoch })).ok_or_else(|| expired(session))
+                self.ask(move |state| renew(state, session, renewal)).await.map(Reply::Session)
             }
             SessionRequest::List => {
                 let list = self.ask(|state| Ok(sessions::list(state.machine.kv())?)).await?;
@@ -157,6 +151,22 @@ fn look(state: &mut State, volume: VolumeId, at: At, query: &Query) -> Result<Wa
         NamespaceAnswer::Changes { changes, .. } if changes.is_empty() => Ok(Watched::Nothing(answer, state.soft.watch(volume))),
         _ => Ok(Watched::Answer(answer)),
     }
+}
+
+fn renew(state: &mut State, session: SessionId, renewal: Renewal) -> Result<SessionReply, Failure> {
+    if !state.soft.renew(session, Instant::now()) {
+        return Err(Failure::Service(expired(session)));
+    }
+    let (kv, epoch) = (state.machine.kv(), state.machine.epoch());
+    let mut let_go = Vec::new();
+    for (volume, version) in &renewal.holds.versions {
+        if !namespace::is_kept(kv, *volume, *version)? {
+            let_go.push((*volume, *version));
+        }
+    }
+    let again_in = state.soft.renewal_pause(renewal.knows, garbage::let_go_last(kv)?);
+    state.soft.hold(session, renewal);
+    Ok(SessionReply::Renewed { epoch, again_in, let_go })
 }
 
 fn expired(session: SessionId) -> ServiceError {

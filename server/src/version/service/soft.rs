@@ -4,13 +4,16 @@ use crate::version::core::Effect;
 use crate::version::kv::{Kv, KvError};
 use crate::version::namespace::Readers;
 use crate::version::readers::{SessionReads, readers};
-use crate::version::{blobs, sessions};
+use crate::version::{blobs, garbage, sessions};
 use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 use weft_common::id::{BlobId, BlobVersion, SessionId, VolumeId};
-use weft_common::limits::{LAPSED_PER_ANSWER_MAX, SESSION_LEASE, TICKET_GRACE, TICKET_LEASE, WAITERS_MAX};
+use weft_common::limits::{
+    LAPSED_PER_ANSWER_MAX, SESSION_LEASE, SESSION_RENEWAL, SESSION_RENEWAL_HURRIED, SESSION_RENEWAL_SHARE, TICKET_GRACE,
+    TICKET_LEASE, WAITERS_MAX,
+};
 use weft_common::wire::{Renewal, Reply, ServiceError, SweepExtent, SweepState, Swept};
 
 /// Where a commit's answer goes.
@@ -25,8 +28,8 @@ struct SessionLease {
 }
 
 impl SessionLease {
-    fn new(renewed: Instant) -> Self {
-        Self { renewed, closing: false, reads: SessionReads::default() }
+    fn new(renewed: Instant, reads: SessionReads) -> Self {
+        Self { renewed, closing: false, reads }
     }
 }
 
@@ -45,7 +48,8 @@ pub(super) struct Soft {
 impl Soft {
     /// Gives every open session and every ticket in flight a fresh lease.
     pub(super) fn new(kv: &dyn Kv, now: Instant) -> Result<Self, KvError> {
-        let lease = |session| (session, SessionLease::new(now));
+        let reads = SessionReads::unheard_since(garbage::epoch(kv)?);
+        let lease = |session| (session, SessionLease::new(now, reads.clone()));
         let sessions = sessions::list(kv)?.into_iter().map(|info| lease(info.session)).collect();
         let mut tickets = BTreeMap::new();
         blobs::waiting(kv, &mut |waiting| {
@@ -77,7 +81,7 @@ impl Soft {
                 self.wake(volume);
             }
             Effect::Opened(session) => {
-                self.sessions.insert(session, SessionLease::new(now));
+                self.sessions.insert(session, SessionLease::new(now, SessionReads::default()));
             }
             Effect::Closed(session) => {
                 self.sessions.remove(&session);
@@ -130,11 +134,20 @@ impl Soft {
         }
     }
 
-    /// What the session uses of the past, told with its renewal, which is answered at `epoch`.
-    pub(super) fn hold(&mut self, session: SessionId, renewal: Renewal, epoch: u64) {
+    /// What the session uses of the past, told with its renewal.
+    pub(super) fn hold(&mut self, session: SessionId, renewal: Renewal) {
         if let Some(lease) = self.sessions.get_mut(&session) {
-            lease.reads.renew(renewal, epoch);
+            lease.reads.renew(renewal);
         }
+    }
+
+    /// When a session that knows through epoch `knows` should renew again. `let_go` is the newest epoch in which something was let go of.
+    pub(super) fn renewal_pause(&self, knows: u64, let_go: u64) -> Duration {
+        if knows >= let_go {
+            return SESSION_RENEWAL;
+        }
+        let share = SESSION_RENEWAL_SHARE * u32::try_from(self.sessions.len()).unwrap_or(u32::MAX);
+        share.clamp(SESSION_RENEWAL_HURRIED, SESSION_RENEWAL)
     }
 
     /// Who may be reading what of a volume, as of `epoch`. See [`crate::version::garbage`].
