@@ -90,10 +90,10 @@ impl Process {
         };
         let roles = Roles::new(self.address(), Some(manager.clone()), Some(placement), &[]);
         self.network.open(&self.host, Arc::new(roles), self.life.clone());
-        let line = self.line();
+        let (line, clock) = (self.line(), self.clock.clone());
         self.life.spawn(async move {
             let (_stop, stopped) = watch::channel(false);
-            run_helper(line, vec![Address(MANAGER.to_owned())], stopped).await;
+            run_helper(line, vec![Address(MANAGER.to_owned())], clock, stopped).await;
         });
         let (process, failing) = (self.clone(), manager.clone());
         self.life.spawn(async move {

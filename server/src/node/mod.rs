@@ -36,7 +36,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use weft_common::client::{ClientOptions, Cluster};
-use weft_common::clock::SystemClock;
+use weft_common::clock::{Clock, SystemClock};
 use weft_common::id::ClusterId;
 use weft_common::limits::{DIAL_BACKOFF_MAX, MIB};
 use weft_common::rpc::{Address, Rpc};
@@ -189,7 +189,7 @@ impl Node {
         }
         if config.has(Role::VersionManager) {
             let (rpc, managers, stopped) = (self.rpc.clone(), self.managers.clone(), stopped.clone());
-            self.background.spawn(run_helper(rpc, managers, stopped));
+            self.background.spawn(run_helper(rpc, managers, Arc::new(SystemClock), stopped));
         }
     }
 
@@ -296,14 +296,14 @@ fn open_providers(config: &Config, cluster: ClusterId) -> Result<Vec<Provider>, 
     wanted.map(|(role, provider, folder)| Provider::open(role, provider, folder, cluster)).collect()
 }
 
-/// Helps the writers of the cluster, and collects what nobody needs any more, until `stopped`, as a client of it.
-pub async fn run_helper(rpc: Arc<dyn Rpc>, managers: Vec<Address>, mut stopped: watch::Receiver<bool>) {
+/// Helps the writers of the cluster, and collects what nobody needs any more, until `stopped`, as a client of it. Policies go by `clock`.
+pub async fn run_helper(rpc: Arc<dyn Rpc>, managers: Vec<Address>, clock: Arc<dyn Clock>, mut stopped: watch::Receiver<bool>) {
     let options = ClientOptions { purpose: "helper".into(), memory: HELPER_MEMORY, ..ClientOptions::default() };
     let work = async {
         loop {
             match Cluster::connect(rpc.clone(), managers.clone(), options.clone()).await {
                 Ok(cluster) => {
-                    let collector = collector::collect(Arc::clone(&cluster), Arc::new(SystemClock));
+                    let collector = collector::collect(Arc::clone(&cluster), clock);
                     tokio::join!(helper::help(cluster), collector);
                     return;
                 }
