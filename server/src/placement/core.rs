@@ -2,6 +2,10 @@
 //!
 //! A provider gets an id when it joins and keeps it in its store folder; when it comes back, perhaps at another address, it
 //! is the same provider with the same page objects. Groups are only ever added: a fragment names its group for good.
+//!
+//! Joining takes two steps. A new folder is given an id, and is a member of nothing yet; when it has written the id down and comes
+//! with it, it is a member and in groups. An answer may be lost on the way: the folder then asks for another id, and what was
+//! stored under the first would be on a provider that nobody is.
 
 use crate::placement::groups;
 use crate::version::failure::Failure;
@@ -15,6 +19,7 @@ use weft_common::wire::{ErrorKind, PlacementReply, PlacementRequest, ProviderRol
 const COUNTERS: u8 = 0xC0;
 const MEMBERS: u8 = 0xC1;
 const GROUPS: u8 = 0xC2;
+const RESERVED: u8 = 0xC3;
 
 /// A provider that joined.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -69,20 +74,41 @@ pub fn apply(kv: &mut dyn Kv, now: Timestamp, request: &PlacementRequest) -> Res
     let Some(cluster) = *cluster else {
         return Err(Failure::refuse(ErrorKind::InvalidArgument, "a logged join names the cluster"));
     };
-    let provider = match provider {
-        Some(id) => come_back(kv, *id, *role, address, zone)?,
-        None => join(kv, now, *role, address, zone)?,
+    let id = match provider {
+        None => reserve(kv, *role)?,
+        Some(id) => match table::get::<Member>(kv, &key(MEMBERS, id.0))? {
+            Some(member) => come_back(kv, member, *role, address, zone)?,
+            None => join(kv, Member { id: *id, role: *role, address: address.clone(), zone: zone.clone(), joined: now })?,
+        },
     };
-    Ok(PlacementReply::Joined { provider, cluster: ClusterId(cluster.0) })
+    Ok(PlacementReply::Joined { provider: id, cluster: ClusterId(cluster.0) })
 }
 
-fn join(kv: &mut dyn Kv, now: Timestamp, role: ProviderRole, address: &str, zone: &str) -> Result<ProviderId, Failure> {
+/// An id for a new folder.
+fn reserve(kv: &mut dyn Kv, role: ProviderRole) -> Result<ProviderId, KvError> {
     let mut counters: Counters = table::get(kv, &[COUNTERS])?.unwrap_or_default();
-    let mut roster = Roster::load(kv)?;
     counters.providers += 1;
     let id = ProviderId(counters.providers);
-    let member = Member { id, role, address: address.to_owned(), zone: zone.to_owned(), joined: now };
+    table::put(kv, &key(RESERVED, id.0), &role)?;
+    table::put(kv, &[COUNTERS], &counters)?;
+    Ok(id)
+}
+
+/// A folder has the id that it was given.
+fn join(kv: &mut dyn Kv, member: Member) -> Result<ProviderId, Failure> {
+    let id = member.id;
+    let Some(reserved) = table::get::<ProviderRole>(kv, &key(RESERVED, id.0))? else {
+        let message = format!(
+            "{id} is not a member of this cluster: its store folder is from another one, or the version manager's folder was replaced"
+        );
+        return Err(Failure::refuse(ErrorKind::NotFound, message));
+    };
+    check_role(id, reserved, member.role)?;
+    let mut counters: Counters = table::get(kv, &[COUNTERS])?.unwrap_or_default();
+    let mut roster = Roster::load(kv)?;
+    kv.delete(&key(RESERVED, id.0))?;
     table::put(kv, &key(MEMBERS, id.0), &member)?;
+    let role = member.role;
     roster.members.push(member);
     if role == ProviderRole::Data {
         for members in groups::for_newcomer(&roster, id) {
@@ -95,21 +121,19 @@ fn join(kv: &mut dyn Kv, now: Timestamp, role: ProviderRole, address: &str, zone
     Ok(id)
 }
 
-fn come_back(kv: &mut dyn Kv, id: ProviderId, role: ProviderRole, address: &str, zone: &str) -> Result<ProviderId, Failure> {
-    let Some(member) = table::get::<Member>(kv, &key(MEMBERS, id.0))? else {
-        let message = format!(
-            "{id} is not a member of this cluster: its store folder is from another one, or the version manager's folder was replaced"
-        );
-        return Err(Failure::refuse(ErrorKind::NotFound, message));
-    };
-    if member.role != role {
-        let message =
-            format!("{id} joined as a {:?} provider, its folder cannot serve as {role:?}; use an empty folder", member.role);
-        return Err(Failure::refuse(ErrorKind::InvalidArgument, message));
-    }
+fn come_back(kv: &mut dyn Kv, member: Member, role: ProviderRole, address: &str, zone: &str) -> Result<ProviderId, Failure> {
+    check_role(member.id, member.role, role)?;
     let member = Member { address: address.to_owned(), zone: zone.to_owned(), ..member };
-    table::put(kv, &key(MEMBERS, id.0), &member)?;
-    Ok(id)
+    table::put(kv, &key(MEMBERS, member.id.0), &member)?;
+    Ok(member.id)
+}
+
+fn check_role(id: ProviderId, joined: ProviderRole, role: ProviderRole) -> Result<(), Failure> {
+    if joined == role {
+        return Ok(());
+    }
+    let message = format!("{id} joined as a {joined:?} provider, its folder cannot serve as {role:?}; use an empty folder");
+    Err(Failure::refuse(ErrorKind::InvalidArgument, message))
 }
 
 fn key(table: u8, id: u32) -> Vec<u8> {
@@ -138,10 +162,30 @@ mod tests {
     }
 
     fn add_at(kv: &mut MemoryKv, address: &str, zone: &str) -> ProviderId {
-        match apply(kv, Timestamp(0), &request_from(address, ProviderRole::Data, None, zone)).unwrap() {
+        let id = ask(kv, address, None, zone);
+        assert_eq!(ask(kv, address, Some(id), zone), id);
+        id
+    }
+
+    fn ask(kv: &mut MemoryKv, address: &str, provider: Option<ProviderId>, zone: &str) -> ProviderId {
+        match apply(kv, Timestamp(0), &request_from(address, ProviderRole::Data, provider, zone)).unwrap() {
             PlacementReply::Joined { provider, .. } => provider,
             other => panic!("{other:?}"),
         }
+    }
+
+    #[test]
+    fn an_id_whose_answer_was_lost_is_in_no_group() {
+        let mut kv = MemoryKv::default();
+        let lost = ask(&mut kv, "host:1", None, "");
+        assert_eq!(Roster::load(&kv).unwrap(), Roster::default());
+        let id = add_at(&mut kv, "host:1", "");
+        assert_ne!(id, lost);
+        let roster = Roster::load(&kv).unwrap();
+        assert_eq!(roster.members.iter().map(|member| member.id).collect::<Vec<_>>(), [id]);
+        assert!(roster.groups.iter().all(|group| group.members == [id]), "{roster:?}");
+        let as_metadata = request(ProviderRole::Metadata, Some(lost), "");
+        assert!(apply(&mut kv, Timestamp(0), &as_metadata).is_err(), "it was given to a data provider");
     }
 
     #[test]

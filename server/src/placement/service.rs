@@ -103,13 +103,16 @@ impl PlacementService {
             return Err(ServiceError::new(ErrorKind::InvalidArgument, message));
         }
         tracing::info!(%address, ?role, ?provider, peer = %peer.name, "a provider joins");
+        let is_member = provider.is_some();
         let logged = PlacementRequest::Join { role, provider, cluster: Some(self.cluster), address, zone, space };
         let _turn = self.joining.lock().await;
         let reply = self.membership.join(logged).await?;
         let roster = self.membership.roster().await?;
         let mut state = self.lock();
         state.roster = roster;
-        if let PlacementReply::Joined { provider, .. } = reply {
+        if let PlacementReply::Joined { provider, .. } = reply
+            && is_member
+        {
             state.liveness.report(provider, space, Instant::now());
         }
         self.refresh(&mut state);
@@ -192,8 +195,8 @@ fn assemble(cluster: ClusterId, epoch: u64, roster: &Roster, liveness: &Liveness
     ClusterMap { cluster, epoch, providers: providers.collect(), groups: roster.groups.clone(), partitions: rank(&metadata) }
 }
 
-/// Whether another provider answers at the address of `member` by now. A new store folder whose join brought no answer joins
-/// again, under another id: the two are one disk and must not count as two.
+/// Whether another provider answers at the address of `member` by now: a new store folder in the place of an older one. They are
+/// one disk and must not count as two.
 fn is_replaced(member: &Member, roster: &Roster, liveness: &Liveness) -> bool {
     let heard = |member: &Member| (liveness.last_heard(member.id), member.id);
     roster.members.iter().any(|other| {
@@ -242,36 +245,48 @@ mod tests {
         }
     }
 
+    async fn join(service: &PlacementService, role: ProviderRole, provider: Option<ProviderId>) -> ProviderId {
+        let peer = Peer { name: "server".into(), is_server: true };
+        let (address, zone) = ("host:1".to_owned(), String::new());
+        let join = PlacementRequest::Join { role, provider, cluster: None, address, zone, space: Space::default() };
+        let request = Request::Placement(join);
+        let call = Call { id: RequestId(1), request, body: bytes::Bytes::new(), deadline: RPC_DEADLINE };
+        match service.handle(&peer, call).await.unwrap().reply {
+            Reply::Placement(PlacementReply::Joined { provider, .. }) => provider,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    async fn add(service: &PlacementService, role: ProviderRole) -> ProviderId {
+        let id = join(service, role, None).await;
+        join(service, role, Some(id)).await
+    }
+
     #[tokio::test]
     async fn providers_that_join_at_once_are_all_in_the_map() {
         let service = PlacementService::start(Arc::new(UnevenLog::default()), ClusterId(7), &SystemClock).await.unwrap();
-        let peer = Peer { name: "server".into(), is_server: true };
-        let joins = [ProviderRole::Data, ProviderRole::Metadata, ProviderRole::Data].map(|role| {
-            let (cluster, address, zone) = (None, "host:1".to_owned(), String::new());
-            let join = PlacementRequest::Join { role, provider: None, cluster, address, zone, space: Space::default() };
-            let call =
-                Call { id: RequestId(1), request: Request::Placement(join), body: bytes::Bytes::new(), deadline: RPC_DEADLINE };
-            service.handle(&peer, call)
-        });
-        for joined in futures_util::future::join_all(joins).await {
-            joined.unwrap();
-        }
+        let joins = [ProviderRole::Data, ProviderRole::Metadata, ProviderRole::Data].map(|role| add(&service, role));
+        futures_util::future::join_all(joins).await;
         assert_eq!(service.map().providers.len(), 3);
     }
 
     #[tokio::test]
     async fn a_provider_whose_join_brought_no_answer_counts_once() {
         let service = PlacementService::start(Arc::new(UnevenLog::default()), ClusterId(7), &SystemClock).await.unwrap();
-        let peer = Peer { name: "server".into(), is_server: true };
+        let lost = join(&service, ProviderRole::Metadata, None).await;
+        let id = add(&service, ProviderRole::Metadata).await;
+        assert_ne!(id, lost);
+        assert_eq!(service.map().providers.iter().map(|provider| provider.id).collect::<Vec<_>>(), [id]);
+    }
+
+    #[tokio::test]
+    async fn of_two_folders_at_one_address_the_one_that_reports_is_there() {
+        let service = PlacementService::start(Arc::new(UnevenLog::default()), ClusterId(7), &SystemClock).await.unwrap();
         for _ in 0..2 {
-            let (role, address, zone) = (ProviderRole::Metadata, "host:1".to_owned(), String::new());
-            let join = PlacementRequest::Join { role, provider: None, cluster: None, address, zone, space: Space::default() };
-            let request = Request::Placement(join);
-            let call = Call { id: RequestId(1), request, body: bytes::Bytes::new(), deadline: RPC_DEADLINE };
-            service.handle(&peer, call).await.unwrap();
+            add(&service, ProviderRole::Metadata).await;
         }
         let states = || service.map().providers.iter().map(|provider| provider.state).collect::<Vec<_>>();
-        assert_eq!(states(), [ProviderState::Dead, ProviderState::Full], "the second one is the one that reports");
+        assert_eq!(states(), [ProviderState::Dead, ProviderState::Full]);
         service.heartbeat(ProviderId(1), Space::default()).unwrap();
         assert_eq!(states(), [ProviderState::Full, ProviderState::Dead], "whoever reports last is there");
     }
