@@ -172,14 +172,17 @@ impl Servers {
         !lost.is_empty()
     }
 
-    /// Everything that some disk has.
+    /// Everything that some disk has on which it is looked for: a copy that a put left behind on its way to another group is not.
     fn stored(&self) -> BTreeSet<Key> {
         let servers = self.lock();
-        let disks = servers.values().filter_map(|server| match &server.disk {
-            Disk::Provider(_, disk) => Some(disk.keys()),
-            Disk::Manager { .. } => None,
-        });
-        disks.flatten().collect()
+        let homes = self.homes.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut stored = BTreeSet::new();
+        for (host, server) in servers.iter() {
+            let Disk::Provider(_, disk) = &server.disk else { continue };
+            let is_home = |key: &Key| homes.get(key).is_none_or(|home| home.contains(host));
+            stored.extend(disk.keys().into_iter().filter(is_home));
+        }
+        stored
     }
 
     /// What became of the thing that an error calls `what`.
