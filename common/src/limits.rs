@@ -2,6 +2,7 @@
 //!
 //! A queue, window or table without a bound is a bug: it belongs here first. Bytes unless the name says otherwise.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 /// One kibibyte.
@@ -58,15 +59,17 @@ pub const CLONE_INODES_MAX: usize = 250_000;
 pub const CLONE_BYTES_MAX: usize = 64 * MIB as usize;
 /// Tags of one volume: all of them fit one answer.
 pub const TAGS_MAX: u32 = 10_000;
+/// Directories of one volume with a retention policy of their own: they are gone through for what only a directory keeps.
+pub const POLICY_DIRECTORIES_MAX: usize = 256;
 /// Replicas of a page object or node.
 pub const COPIES_MAX: u8 = 8;
 /// Page objects or nodes in one delete.
 pub const OBJECTS_PER_DELETE_MAX: usize = 16_384;
 /// Calls that block on one store's disk at once; further ones wait until their deadline.
 pub const STORE_JOBS_MAX: usize = 16;
-/// Largest segment file of a store; on disks below 16 GiB a sixty-fourth of the disk, at least 16 MiB.
+/// Largest segment file of a store: a 32nd of what it holds, at least 16 MiB, at most this; on disks below 16 GiB a sixty-fourth of the disk.
 pub const STORE_SEGMENT_BYTES: u64 = 256 * MIB;
-/// Smallest segment file that is full.
+/// Smallest such size.
 pub const STORE_SEGMENT_BYTES_MIN: u64 = 16 * MIB;
 /// Free space that puts leave to deletes: a hundredth of the disk between these (on tiny disks at most an eighth).
 pub const STORE_RESERVE_BYTES: std::ops::RangeInclusive<u64> = 64 * MIB..=1024 * MIB;
@@ -89,6 +92,8 @@ pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(8);
 /// How often the dialling side makes itself heard on an idle connection.
 pub const KEEP_ALIVE: Duration = Duration::from_secs(2);
+/// A call that heard nothing at all on its connection for this long gives the connection up, unless [`IDLE_TIMEOUT`] does first.
+pub const SILENCE_MAX: Duration = Duration::from_secs(3);
 /// After a failed dial the next one to that server waits this long, doubled with each failure …
 pub const DIAL_BACKOFF_MIN: Duration = Duration::from_millis(50);
 /// … up to this.
@@ -146,6 +151,10 @@ pub const CHECKPOINT_BYTES_MAX: usize = 256 * MIB as usize;
 pub const SESSION_LEASE: Duration = Duration::from_secs(60);
 /// How often a client renews its session.
 pub const SESSION_RENEWAL: Duration = Duration::from_secs(15);
+/// How often it does so while something waits to be collected until it is known what the client uses …
+pub const SESSION_RENEWAL_HURRIED: Duration = Duration::from_secs(2);
+/// … and by how much more seldom for each open session, so that the manager is asked 500 times a second at most.
+pub const SESSION_RENEWAL_SHARE: Duration = Duration::from_millis(2);
 /// A ticket not committed within this span is finished by a helper.
 pub const TICKET_LEASE: Duration = Duration::from_secs(10);
 /// A ticket at the head of its blob's line, with committed ones behind it, is offered to helpers after this span already.
@@ -170,10 +179,18 @@ pub const ROWS_PER_PURGE: usize = 4096;
 pub const COLLECTIONS_OFFERED_MAX: usize = 64;
 /// Things of the past that a session can hold one by one; a session that uses more holds everything.
 pub const HOLDS_MAX: usize = 16_384;
+/// Copies of page objects and nodes that collection deletes per second, unless it is set otherwise: of pages of 1 MiB that is 2 GiB, and
+/// small beside what providers take in.
+pub const DELETES_PER_SECOND_DEFAULT: NonZeroU32 = match NonZeroU32::new(2000) {
+    Some(rate) => rate,
+    None => NonZeroU32::MIN,
+};
 /// Versions that a server collects at the same time.
 pub const COLLECTIONS_AT_ONCE: usize = 8;
 /// How often the collector asks for what can be deleted.
 pub const COLLECTOR_ROUND: Duration = Duration::from_secs(5);
+/// How soon it asks again after it deleted something.
+pub const COLLECTOR_ROUND_BUSY: Duration = Duration::from_secs(1);
 /// How often retention policies are applied.
 pub const RETENTION_ROUND: Duration = Duration::from_secs(600);
 /// How often a client asks those that took something from it whether it is on stable storage.
@@ -233,6 +250,15 @@ pub const ORPHANS_LISTED_MAX: usize = 100;
 pub const SWEEP_ROUND: Duration = Duration::from_secs(24 * 3600);
 /// So many orphans of a provider are deleted even if they are most of what it holds: a small or new store.
 pub const SWEEP_UNSUSPICIOUS_MAX: usize = 1000;
+/// How often the servers look whether a provider came back that may have lost what it had not synced …
+pub const RECOVERY_ROUND: Duration = Duration::from_secs(5);
+/// … and after a look that left something open, the longest pause before the next. It is doubled up to this.
+pub const RECOVERY_PAUSE_MAX: Duration = Duration::from_secs(600);
+/// How much later than noted a provider has to have synced for that to be noted in the log: after a loss of power, what was published in
+/// so long before is looked at.
+pub const SYNCED_NOTED_EVERY: Duration = Duration::from_secs(60);
+/// Updates in flight in one answer.
+pub const IN_FLIGHT_PER_ANSWER: usize = 65_536;
 /// A sweep pauses for this long after each volume and each batch of deletes.
 pub const SWEEP_PAUSE: Duration = Duration::from_millis(50);
 /// Prefetches of one client under way at once; further hints are dropped.
@@ -262,6 +288,7 @@ const _: () = {
     assert!(BODY_BYTES_MAX >= PAGE_SIZE_MAX);
     assert!(NODE_BYTES_MAX <= BODY_BYTES_MAX as usize);
     assert!(SESSION_RENEWAL.as_millis() * 3 < SESSION_LEASE.as_millis());
+    assert!(SESSION_RENEWAL_HURRIED.as_millis() < SESSION_RENEWAL.as_millis());
     assert!(HEARTBEAT.as_millis() * 3 < PROVIDER_LEASE.as_millis());
     assert!(TICKET_LEASE.as_millis() < MOUNT_TIMEOUT_DEFAULT.as_millis());
     assert!(SESSIONS_MAX as usize * (2 * SESSION_TEXT_BYTES_MAX + 32) < HEADER_BYTES_MAX as usize);
@@ -272,6 +299,7 @@ const _: () = {
     assert!(WATCH_WAIT.as_millis() < RPC_DEADLINE.as_millis());
     assert!(NODE_BATCH_BYTES_MAX >= NODE_BYTES_MAX && NODE_BATCH_BYTES_MAX <= BODY_BYTES_MAX as usize);
     assert!(KEEP_ALIVE.as_millis() * 3 < IDLE_TIMEOUT.as_millis());
+    assert!(KEEP_ALIVE.as_millis() < SILENCE_MAX.as_millis() && SILENCE_MAX.as_millis() < IDLE_TIMEOUT.as_millis());
     assert!(CONNECT_TIMEOUT.as_millis() < RPC_DEADLINE.as_millis());
     assert!(NODES_PER_CHECK * NODE_BYTES_MAX <= BODY_BYTES_MAX as usize);
     assert!(STREAM_WINDOW <= CONNECTION_WINDOW);

@@ -7,11 +7,12 @@ mod checks;
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
-use weft_common::client::{BlobStore, Namespace};
+use weft_common::client::{BlobStore, Held, Holder, Namespace};
+use weft_common::id::{VolumeId, VolumeVersion};
 use weft_common::limits::{CLIENT_MEMORY_DEFAULT, MOUNT_TIMEOUT_DEFAULT};
 
 use crate::filesystem::{Filesystem, Settings, follow_changes};
@@ -182,8 +183,7 @@ pub fn mount(volume: Arc<dyn VolumeClient>, options: &MountOptions, runtime: &Ha
         host: options.host.clone(),
     };
     let filesystem = Arc::new(Filesystem::new(Arc::clone(&volume), settings, runtime));
-    let user = Arc::downgrade(&filesystem);
-    volume.report_holds(Arc::new(move || user.upgrade().map_or_else(Vec::new, |filesystem| filesystem.holds())));
+    volume.report_holds(Arc::new(Mounted(Arc::downgrade(&filesystem))));
     let config = SessionConfig {
         source: checks::source_option(&options.source),
         allow_other: options.allow_other,
@@ -195,6 +195,21 @@ pub fn mount(volume: Arc<dyn VolumeClient>, options: &MountOptions, runtime: &Ha
     checks::raise_read_ahead(&mountpoint);
     let watch = filesystem.needs_watch().then(|| runtime.spawn(follow_changes(Arc::downgrade(&filesystem))).abort_handle());
     Ok(MountHandle { filesystem, session: Arc::new(session), watch, mountpoint, timeout: options.timeout })
+}
+
+/// What a mount holds, for as long as it is there: the volume outlives it.
+struct Mounted(Weak<Filesystem>);
+
+impl Holder for Mounted {
+    fn held(&self) -> Vec<Held> {
+        self.0.upgrade().map_or_else(Vec::new, |filesystem| filesystem.held())
+    }
+
+    fn let_go(&self, versions: &[(VolumeId, VolumeVersion)]) {
+        if let Some(filesystem) = self.0.upgrade() {
+            filesystem.let_go(versions);
+        }
+    }
 }
 
 /// Whether a volume could be mounted so: the mountpoint, and the means. Worth asking before anything is started; [`mount`]

@@ -2,7 +2,8 @@
 //!
 //! What may go is the version manager's to say ([`crate::version`], `garbage`); what goes with it is a walk over two trees
 //! ([`weft_common::weave::Collection`]). Everything here may break off anywhere and be done again, by any server: versions are offered
-//! until they are reported collected. Deletion has no hurry: few versions at a time, with a pause when there is nothing to do.
+//! until they are reported collected. Deletion has no hurry: few versions at a time, no faster than the configuration says, with a pause
+//! when there is nothing to do.
 
 use futures_util::{StreamExt, stream};
 use std::sync::Arc;
@@ -10,15 +11,17 @@ use tokio::time::Instant;
 use weft_common::client::{ClientError, Cluster, Collected};
 use weft_common::clock::Clock;
 use weft_common::id::VolumeId;
-use weft_common::limits::{COLLECTIONS_AT_ONCE, COLLECTOR_ROUND, RETENTION_ROUND, SWEEP_ROUND};
+use weft_common::limits::{COLLECTIONS_AT_ONCE, COLLECTOR_ROUND, COLLECTOR_ROUND_BUSY, RETENTION_ROUND, SWEEP_ROUND};
 use weft_common::wire::Swept;
 
 /// Collects until it is dropped or aborted. Failures are logged and tried again in the next round.
 pub async fn collect(cluster: Arc<Cluster>, clock: Arc<dyn Clock>) {
     let mut applied: Option<Instant> = None;
     let mut swept = Instant::now();
+    let mut pause = COLLECTOR_ROUND;
     loop {
-        tokio::time::sleep(COLLECTOR_ROUND).await;
+        tokio::time::sleep(pause).await;
+        pause = COLLECTOR_ROUND;
         let volumes = match cluster.volumes_to_collect().await {
             Ok(volumes) => volumes,
             Err(error) => {
@@ -38,6 +41,8 @@ pub async fn collect(cluster: Arc<Cluster>, clock: Arc<dyn Clock>) {
             match collect_volume(&cluster, volume).await {
                 Ok(collected) if collected == Collected::default() => {}
                 Ok(collected) => {
+                    // Where something went, more is likely to follow.
+                    pause = COLLECTOR_ROUND_BUSY;
                     let Collected { nodes, objects, bytes } = collected;
                     tracing::info!(%volume, nodes, objects, bytes, "collected");
                 }
@@ -77,11 +82,16 @@ async fn sweep_if_due(cluster: &Cluster, swept: &mut Instant) {
 
 async fn collect_volume(cluster: &Cluster, volume: VolumeId) -> Result<Collected, ClientError> {
     let mut sum = Collected::default();
-    loop {
+    // Until it is known what was lost with the power, nothing of the past may go: it may be what is fallen back to.
+    while cluster.losses().is_empty() {
         // One version of each blob at most: they have nothing to do with each other.
         let (jobs, more) = cluster.collection_jobs(volume).await?;
         if jobs.is_empty() && !more {
             return Ok(sum);
+        }
+        // What is deleted now may have been the last that was on stable storage of a file: what came after it has to be there first.
+        if !jobs.is_empty() {
+            cluster.stabilize().await?;
         }
         let collections: Vec<_> = jobs.iter().map(|job| cluster.collect(job)).collect();
         let mut collecting = stream::iter(collections).buffer_unordered(COLLECTIONS_AT_ONCE);
@@ -89,4 +99,5 @@ async fn collect_volume(cluster: &Cluster, volume: VolumeId) -> Result<Collected
             sum += collected?;
         }
     }
+    Ok(sum)
 }

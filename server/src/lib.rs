@@ -12,5 +12,6 @@ pub mod logging;
 pub mod metadata;
 pub mod node;
 pub mod placement;
+pub mod recovery;
 pub mod storage;
 pub mod version;

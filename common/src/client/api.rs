@@ -1,6 +1,6 @@
 //! What a volume offers. Both traits are object-safe, so that the mount can be tested against a volume in memory.
 
-use super::HoldSource;
+use super::{Holder, InUse};
 use crate::id::{BlobId, BlobVersion, InodeNumber, VolumeVersion};
 use crate::limits::EXTENSION_BYTES_MAX;
 use crate::rpc::RpcError;
@@ -9,6 +9,7 @@ use crate::weave::{ByteRange, Operation, PageObject, Tree};
 use crate::wire::{At, Attributes, Author, Change, ChangeReply, NamespaceAnswer, Query, ServiceError, Space, VolumeInfo};
 use bytes::Bytes;
 use std::ops::Range;
+use std::sync::Arc;
 
 /// A call of the client library that failed for good: retries over all replicas and the mount's time-out are behind it.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -160,8 +161,13 @@ pub trait BlobStore: Send + Sync + std::fmt::Debug {
     /// [`ClientError`]; then nothing is promised of what was written since the last success.
     async fn sync(&self) -> Result<(), ClientError>;
 
-    /// Has `source` asked, at every renewal of the session, what is in use of the past: it is not collected meanwhile.
-    fn report_holds(&self, _source: HoldSource) {}
+    /// Has `holder` asked, at every renewal of the session, what is in use of the past: it is not collected meanwhile.
+    fn report_holds(&self, _holder: Arc<dyn Holder>) {}
+
+    /// For an operation that finds contents or versions and takes hold of them before it ends; keep what it answers until then.
+    fn begin_use(&self) -> Option<InUse> {
+        None
+    }
 
     /// How often a provider was found to have lost power before what this client had stored on it was synced. Of what was
     /// published and not synced before the number rose, nothing is promised.

@@ -8,6 +8,7 @@ use super::node_writer::NodeWriter;
 use super::nodes::NodeReader;
 use super::objects::ObjectWriter;
 use super::options::ClientOptions;
+use super::pace::Pace;
 use super::publish::Publisher;
 use super::read::TreeReader;
 use super::replicas::ObjectReader;
@@ -31,6 +32,8 @@ pub struct Cluster {
     pub(crate) reader: Arc<TreeReader>,
     pub(crate) publisher: Publisher,
     pub(crate) options: ClientOptions,
+    /// How fast things are deleted.
+    pub(crate) deletes: Pace,
     _background: [Background; 3],
 }
 
@@ -88,7 +91,8 @@ impl Cluster {
         let parts = Arc::new(ObjectReader::new(link.clone(), map.clone(), health, &options));
         let publisher = Publisher { link: link.clone(), nodes: nodes.clone(), node_writer };
         let reader = Arc::new(TreeReader::new(link.clone(), nodes, parts));
-        Self { link, map, sessions, objects, unsynced, reader, publisher, options, _background: background }
+        let deletes = Pace::new(options.deletes_per_second);
+        Self { link, map, sessions, objects, unsynced, reader, publisher, options, deletes, _background: background }
     }
 
     /// The cluster map as this client knows it.

@@ -8,14 +8,14 @@ use super::cluster::Cluster;
 use super::link::{address_of, malformed};
 use super::nodes::NodeFailure;
 use super::retry::{Context, Retry};
-use crate::id::{BlobId, BlobVersion, NodeId, PageObjectId, ProviderId, VolumeId, VolumeVersion};
+use crate::id::{BlobId, BlobVersion, InodeNumber, NodeId, PageObjectId, ProviderId, ROOT_INODE, VolumeId, VolumeVersion};
 use crate::limits::{NODE_BATCHES_AT_ONCE_MAX, OBJECTS_PER_DELETE_MAX};
 use crate::retention::{Dated, Retention};
 use crate::time::Timestamp;
 use crate::weave::{CollectStep, Collection, Garbage, Node};
 use crate::wire::{
-    CollectionJob, DataReply, DataRequest, ErrorKind, GarbageStatistics, HistoryReply, HistoryRequest, MetadataReply,
-    MetadataRequest, ProviderState, Reply, Request, ServiceError, VersionRange,
+    CollectionJob, DataReply, DataRequest, DirectoryPolicy, ErrorKind, GarbageStatistics, HistoryReply, HistoryRequest,
+    MetadataReply, MetadataRequest, ProviderState, Reply, Request, ServiceError, VersionRange,
 };
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -45,33 +45,39 @@ impl std::ops::AddAssign for Collected {
 const VERSIONS_PER_ANSWER: u32 = 4096;
 
 impl Cluster {
-    /// How much history a volume keeps.
+    /// How much history a volume keeps, as that of its root; then the directories that have a policy of their own.
     ///
     /// # Errors
     /// [`ClientError`].
-    pub async fn retention(&self, volume: VolumeId) -> Result<Retention, ClientError> {
-        match self.history(HistoryRequest::Policy(volume)).await? {
-            HistoryReply::Policy(policy) => Ok(policy),
-            other => Err(self.link.unexpected("a policy", &Reply::History(other))),
+    pub async fn policies(&self, volume: VolumeId) -> Result<Vec<DirectoryPolicy>, ClientError> {
+        match self.history(HistoryRequest::Policies(volume)).await? {
+            HistoryReply::Policies(policies) => Ok(policies),
+            other => Err(self.link.unexpected("policies", &Reply::History(other))),
         }
     }
 
-    /// Has a volume keep so much history from now on. Nothing goes before the next thinning.
+    /// Has a directory (the root: the volume) keep so much history from now on; `None` takes a directory's policy back. By a
+    /// policy nothing goes before the next thinning; what only a policy kept that is taken back goes at once.
     ///
     /// # Errors
     /// [`ClientError`].
-    pub async fn set_retention(&self, volume: VolumeId, policy: Retention) -> Result<(), ClientError> {
-        self.history(HistoryRequest::SetPolicy { volume, policy }).await.map(drop)
+    pub async fn set_retention(
+        &self,
+        volume: VolumeId,
+        directory: InodeNumber,
+        policy: Option<Retention>,
+    ) -> Result<(), ClientError> {
+        self.history(HistoryRequest::SetPolicy { volume, directory, policy }).await.map(drop)
     }
 
-    /// Every version that a volume keeps, oldest first.
+    /// Every version that the policy of a directory (the root: the volume) keeps, oldest first.
     ///
     /// # Errors
     /// [`ClientError`].
-    pub async fn kept_versions(&self, volume: VolumeId) -> Result<Vec<Dated>, ClientError> {
+    pub async fn kept_versions(&self, volume: VolumeId, directory: InodeNumber) -> Result<Vec<Dated>, ClientError> {
         let (mut kept, mut after) = (Vec::new(), VolumeVersion(0));
         loop {
-            let request = HistoryRequest::Kept { volume, after, limit: VERSIONS_PER_ANSWER };
+            let request = HistoryRequest::Kept { volume, directory, after, limit: VERSIONS_PER_ANSWER };
             let (versions, more) = match self.history(request).await? {
                 HistoryReply::Kept { versions, more } => (versions, more),
                 other => return Err(self.link.unexpected("versions", &Reply::History(other))),
@@ -84,14 +90,15 @@ impl Cluster {
         }
     }
 
-    /// Lets go of versions. Those that are tagged, and the newest, stay. Answers how many went.
+    /// The policy of a directory (the root: the volume) lets go of versions. Those that are tagged, and the newest, stay. Answers how
+    /// many went.
     ///
     /// # Errors
     /// [`ClientError`].
-    pub async fn thin(&self, volume: VolumeId, ranges: Vec<VersionRange>) -> Result<u64, ClientError> {
+    pub async fn thin(&self, volume: VolumeId, directory: InodeNumber, ranges: Vec<VersionRange>) -> Result<u64, ClientError> {
         let mut count = 0;
         for ranges in ranges.chunks(crate::limits::RANGES_PER_THINNING_MAX) {
-            match self.history(HistoryRequest::Thin { volume, ranges: ranges.to_vec() }).await? {
+            match self.history(HistoryRequest::Thin { volume, directory, ranges: ranges.to_vec() }).await? {
                 HistoryReply::Thinned { versions } => count += versions,
                 other => return Err(self.link.unexpected("the end of a thinning", &Reply::History(other))),
             }
@@ -99,33 +106,41 @@ impl Cluster {
         Ok(count)
     }
 
-    /// Every version that a volume keeps, and those of them that its policy lets go at `now`. Versions in `tagged` stay whatever
-    /// the policy says; the version manager keeps them in any case, so who is about to [thin](Self::thin) need not name them.
-    ///
-    /// # Errors
-    /// [`ClientError`].
-    pub async fn expired(
-        &self,
-        volume: VolumeId,
-        tagged: &BTreeSet<VolumeVersion>,
-        now: Timestamp,
-    ) -> Result<(Vec<Dated>, Vec<VersionRange>), ClientError> {
-        let policy = self.retention(volume).await?;
-        let kept = self.kept_versions(volume).await?;
-        let expired = policy.expired(&kept, tagged, now);
-        Ok((kept, expired))
-    }
-
-    /// Lets go of what a volume's policy does not keep at `now`. Answers how many versions went.
+    /// Lets go of what the policies of a volume and of its directories do not keep at `now`. Answers how many versions the volume let
+    /// go of. While it keeps everything, so do its directories, and nothing is asked of these.
     ///
     /// # Errors
     /// [`ClientError`].
     pub async fn apply_retention(&self, volume: VolumeId, now: Timestamp) -> Result<u64, ClientError> {
-        if self.retention(volume).await?.keeps_everything() {
+        let mut policies = self.policies(volume).await?;
+        if policies.first().is_none_or(|of_volume| of_volume.policy.keeps_everything()) {
             return Ok(0);
         }
-        let (_, expired) = self.expired(volume, &BTreeSet::new(), now).await?;
-        self.thin(volume, expired).await
+        policies.retain(|directory| !directory.policy.keeps_everything());
+        let mut count = 0;
+        for DirectoryPolicy { directory, policy } in policies {
+            let thinned = self.apply_policy(volume, directory, &policy, now).await;
+            match thinned {
+                Ok(versions) if directory == ROOT_INODE => count = versions,
+                Ok(_) => {}
+                // The policy was taken back meanwhile, or its directory removed.
+                Err(ClientError::Service(error)) if error.kind == ErrorKind::NotFound && directory != ROOT_INODE => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(count)
+    }
+
+    async fn apply_policy(
+        &self,
+        volume: VolumeId,
+        directory: InodeNumber,
+        policy: &Retention,
+        now: Timestamp,
+    ) -> Result<u64, ClientError> {
+        let kept = self.kept_versions(volume, directory).await?;
+        // The version manager keeps those with a tag in any case.
+        self.thin(volume, directory, policy.expired(&kept, &BTreeSet::new(), now)).await
     }
 
     /// What there is to collect in a volume.
@@ -209,8 +224,7 @@ impl Cluster {
     }
 
     async fn delete(&self, garbage: Garbage) -> Result<Collected, ClientError> {
-        let context = self.context();
-        let map = self.map();
+        let (map, batch) = (self.map(), self.deletes.batch(OBJECTS_PER_DELETE_MAX));
         let mut objects: BTreeMap<ProviderId, Vec<PageObjectId>> = BTreeMap::new();
         for object in &garbage.objects {
             for member in map.group(object.group).map(|group| group.members.as_slice()).unwrap_or_default() {
@@ -218,10 +232,10 @@ impl Cluster {
             }
         }
         let requests = objects.into_iter().flat_map(|(provider, objects)| {
-            let chunks: Vec<_> = objects.chunks(OBJECTS_PER_DELETE_MAX).map(<[_]>::to_vec).collect();
+            let chunks: Vec<_> = objects.chunks(batch).map(<[_]>::to_vec).collect();
             chunks.into_iter().map(move |objects| (provider, Request::Data(DataRequest::Delete { objects })))
         });
-        self.delete_all(context, requests.collect()).await?;
+        self.delete_all(requests.collect()).await?;
         let mut nodes: BTreeMap<ProviderId, Vec<NodeId>> = BTreeMap::new();
         for node in &garbage.nodes {
             // A node lies on the first living ones of its time; which ones these were nobody knows.
@@ -230,21 +244,24 @@ impl Cluster {
             }
         }
         let requests = nodes.into_iter().flat_map(|(provider, nodes)| {
-            let chunks: Vec<_> = nodes.chunks(OBJECTS_PER_DELETE_MAX).map(<[_]>::to_vec).collect();
+            let chunks: Vec<_> = nodes.chunks(batch).map(<[_]>::to_vec).collect();
             chunks.into_iter().map(move |nodes| (provider, Request::Metadata(MetadataRequest::Delete { nodes })))
         });
-        self.delete_all(context, requests.collect()).await?;
+        self.delete_all(requests.collect()).await?;
         let bytes = garbage.objects.iter().map(|object| u64::from(object.length)).sum();
         Ok(Collected { nodes: garbage.nodes.len() as u64, objects: garbage.objects.len() as u64, bytes })
     }
 
-    async fn delete_all(&self, context: Context, requests: Vec<(ProviderId, Request)>) -> Result<(), ClientError> {
-        let deletes: Vec<_> =
-            requests.into_iter().map(|(provider, request)| self.delete_from(context, provider, request)).collect();
+    async fn delete_all(&self, requests: Vec<(ProviderId, Request)>) -> Result<(), ClientError> {
+        let deletes: Vec<_> = requests.into_iter().map(|(provider, request)| self.delete_from(provider, request)).collect();
         stream::iter(deletes).buffer_unordered(NODE_BATCHES_AT_ONCE_MAX).try_collect().await
     }
 
-    pub(super) async fn delete_from(&self, context: Context, id: ProviderId, request: Request) -> Result<(), ClientError> {
+    /// Deletes copies from one provider, when it is their turn.
+    pub(super) async fn delete_from(&self, id: ProviderId, request: Request) -> Result<(), ClientError> {
+        self.deletes.wait(copies_in(&request)).await;
+        // What was waited for does not count against the deadline.
+        let context = self.context();
         let mut retry = Retry::new(context);
         loop {
             let map = self.map();
@@ -262,6 +279,15 @@ impl Cluster {
             }
             self.map.refresh(context).await;
         }
+    }
+}
+
+/// How many copies a request deletes.
+fn copies_in(request: &Request) -> usize {
+    match request {
+        Request::Data(DataRequest::Delete { objects }) => objects.len(),
+        Request::Metadata(MetadataRequest::Delete { nodes }) => nodes.len(),
+        _ => 0,
     }
 }
 

@@ -5,11 +5,14 @@
 //! task, which rewrites runs of neighbouring fragments as one object each and asks for a ticket on the condition that
 //! nobody touched the page meanwhile. If somebody did, nothing happens: the next update of the page asks again.
 //!
+//! A compaction takes no version of the volume: its tree takes the place of the one that it read, which may have been synced. So its
+//! objects are on stable storage before its ticket, and its nodes before its commit.
+//!
 //! Runs grow geometrically ([`runs`]): fragments join only into an object at least half as large again as the largest of
 //! them, so that a byte is rewritten O(log page size) times however many small writes fill the page.
 
 use super::cluster::Background;
-use super::publish::is_conflict;
+use super::publish::{Stored, is_conflict};
 use super::retry::Context;
 use super::volume::Volume;
 use super::{ClientError, lock};
@@ -89,7 +92,7 @@ impl Volume {
         let author = Author { host: self.cluster.options.host.clone(), program: "compaction".to_owned(), uid: 0 };
         let ticket = self.order(context, crowded.inode, operation, Timestamp::default(), author).await?;
         drop(alone);
-        self.cluster.publisher.complete(context, ticket).await?;
+        self.cluster.publisher.complete(context, ticket, Stored::Synced).await?;
         Ok(true)
     }
 

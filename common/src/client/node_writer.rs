@@ -17,7 +17,7 @@ use crate::rpc::{Address, RpcError};
 use crate::wire::{ClusterMap, ErrorKind, MetadataRequest, ProviderRole, ProviderState, Request};
 use bytes::{Bytes, BytesMut};
 use futures_util::{StreamExt, stream};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Stores tree nodes.
@@ -46,8 +46,13 @@ struct Batch {
 }
 
 impl NodeWriter {
-    /// Stores the encoded `nodes` with `copies` each.
-    pub(crate) async fn put(&self, context: Context, copies: u8, nodes: Vec<(NodeId, Bytes)>) -> Result<(), ClientError> {
+    /// Stores the encoded `nodes` with `copies` each, and answers who has them.
+    pub(crate) async fn put(
+        &self,
+        context: Context,
+        copies: u8,
+        nodes: Vec<(NodeId, Bytes)>,
+    ) -> Result<BTreeSet<ProviderId>, ClientError> {
         let unstored = |(id, bytes)| Unstored { id, bytes, stored: Vec::new(), failed: Vec::new() };
         let mut nodes: Vec<Unstored> = nodes.into_iter().map(unstored).collect();
         let mut retry = Retry::new(context);
@@ -63,7 +68,7 @@ impl NodeWriter {
             }
             if nodes.iter().all(|node| node.stored.len() >= usize::from(copies)) {
                 tracing::debug!(request = %context.id, nodes = nodes.len(), copies, "nodes stored");
-                return Ok(());
+                return Ok(nodes.into_iter().flat_map(|node| node.stored).collect());
             }
             self.pause(&mut retry, context, copies, &map, last).await?;
             nodes.iter_mut().for_each(|node| node.failed.clear());

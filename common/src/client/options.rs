@@ -2,6 +2,7 @@
 
 use crate::limits::{CLIENT_MEMORY_DEFAULT, MOUNT_TIMEOUT_DEFAULT};
 use crate::rpc::Address;
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 /// Settings of one connection to a cluster.
@@ -20,6 +21,8 @@ pub struct ClientOptions {
     pub zone: String,
     /// Servers within this process: read from first.
     pub local: Vec<Address>,
+    /// Copies of page objects and nodes that collection and sweeps delete per second at most; `None` for as fast as they can.
+    pub deletes_per_second: Option<NonZeroU32>,
 }
 
 impl Default for ClientOptions {
@@ -31,6 +34,7 @@ impl Default for ClientOptions {
             purpose: "client".to_owned(),
             zone: String::new(),
             local: Vec::new(),
+            deletes_per_second: None,
         }
     }
 }

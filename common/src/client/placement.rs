@@ -119,7 +119,8 @@ mod tests {
     fn provider(id: u32, state: ProviderState, free_bytes: u64) -> ProviderInfo {
         let zone = if id == 1 { "here" } else { "there" }.to_owned();
         let address = format!("data-{id}");
-        ProviderInfo { id: ProviderId(id), role: ProviderRole::Data, address, zone, state, total_bytes: 1 << 40, free_bytes }
+        let (role, total_bytes, incarnation) = (ProviderRole::Data, 1 << 40, crate::id::Incarnation(1));
+        ProviderInfo { id: ProviderId(id), role, address, zone, state, total_bytes, free_bytes, incarnation, lost_since: None }
     }
 
     fn map(providers: Vec<ProviderInfo>, groups: &[&[u32]]) -> ClusterMap {

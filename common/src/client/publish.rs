@@ -8,11 +8,12 @@ use super::link::Link;
 use super::node_writer::NodeWriter;
 use super::nodes::{NodeFailure, NodeReader};
 use super::retry::Context;
-use crate::id::{BlobId, BlobVersion, NodeId, VolumeVersion};
+use crate::id::{BlobId, BlobVersion, NodeId, ProviderId, VolumeVersion};
 use crate::limits::WEAVES_MAX;
 use crate::weave::{Node, NodeError, Tree, Weaver, crowded_pages, encode_node};
 use crate::wire::{Attributes, BlobReply, BlobRequest, ErrorKind, Reply, Request, ServiceError, Ticket};
 use bytes::Bytes;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// Finishes versions: the client's own, and those of dead writers.
@@ -21,6 +22,16 @@ pub(crate) struct Publisher {
     pub(crate) link: Arc<Link>,
     pub(crate) nodes: Arc<NodeReader>,
     pub(crate) node_writer: NodeWriter,
+}
+
+/// How well the nodes of a version are kept when it is committed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stored {
+    /// They survive the death of every process.
+    Acknowledged,
+    /// They are on stable storage. A compaction takes the place of what may be on stable storage already, and leaves no version of the
+    /// volume behind that one could go back to.
+    Synced,
 }
 
 /// A version that is published.
@@ -36,7 +47,7 @@ pub(crate) struct Completed {
 
 impl Publisher {
     /// Weaves, stores and commits the version that `ticket` assigned.
-    pub(crate) async fn complete(&self, context: Context, ticket: Ticket) -> Result<Completed, ClientError> {
+    pub(crate) async fn complete(&self, context: Context, ticket: Ticket, stored: Stored) -> Result<Completed, ClientError> {
         let (blob, version) = (ticket.blob, ticket.entry.version);
         let mut ticket = Box::new(ticket);
         let mut weaves = 0;
@@ -58,14 +69,17 @@ impl Publisher {
             };
         };
         let crowded_pages = crowded_pages(&nodes, ticket.base.geometry);
-        self.store(context, ticket.copies, nodes).await?;
+        let holders = self.store(context, ticket.copies, nodes).await?;
+        if stored == Stored::Synced {
+            self.node_writer.unsynced.sync_on(context, &holders).await?;
+        }
         Ok(Completed { crowded_pages, ..self.commit(context, blob, version).await? })
     }
 
-    /// Finishes `version` from the log alone.
+    /// Finishes `version` from the log alone. What it is, a compaction perhaps, the log does not say.
     pub(crate) async fn finish(&self, context: Context, blob: BlobId, version: BlobVersion) -> Result<Completed, ClientError> {
         match self.rebuild(context, blob, version).await? {
-            Some(ticket) => self.complete(context, *ticket).await,
+            Some(ticket) => self.complete(context, *ticket, Stored::Synced).await,
             // Repeating the commit tells what became of it.
             None => self.commit(context, blob, version).await,
         }
@@ -82,15 +96,15 @@ impl Publisher {
         Ok(nodes)
     }
 
-    async fn store(&self, context: Context, copies: u8, nodes: Vec<(NodeId, Node)>) -> Result<(), ClientError> {
+    async fn store(&self, context: Context, copies: u8, nodes: Vec<(NodeId, Node)>) -> Result<BTreeSet<ProviderId>, ClientError> {
         let encode = |(id, node): &(NodeId, Node)| Ok((*id, Bytes::from(encode_node(id, node).map_err(unstorable)?)));
         let encoded: Vec<_> = nodes.iter().map(encode).collect::<Result<_, ClientError>>()?;
         let sizes: Vec<usize> = encoded.iter().map(|(_, bytes): &(NodeId, Bytes)| bytes.len()).collect();
-        self.node_writer.put(context, copies, encoded).await?;
+        let holders = self.node_writer.put(context, copies, encoded).await?;
         for ((id, node), bytes) in nodes.into_iter().zip(sizes) {
             self.nodes.remember(id, Arc::new(node), bytes);
         }
-        Ok(())
+        Ok(holders)
     }
 
     /// Only after every node is stored, or if the version is published already: the version manager believes it.

@@ -18,6 +18,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+/// However soon the manager wants to hear of a client again, so long it waits.
+const PAUSE_MIN: Duration = Duration::from_secs(1);
+
 /// An open session of this client.
 #[derive(Debug)]
 pub(crate) struct Session {
@@ -129,18 +132,28 @@ impl Sessions {
 
     /// Renews for ever. Replaces a lapsed session at once, so that the next change need not wait for it.
     pub(crate) async fn keep_alive(self: Arc<Self>) {
-        loop {
+        let mut wanted = SESSION_RENEWAL;
+        for number in 1.. {
             let lease = self.known().map_or(SESSION_RENEWAL * 4, |session| session.lease);
-            let pause = (lease / 4).min(SESSION_RENEWAL);
-            tokio::time::sleep(pause).await;
+            let longest = (lease / 4).min(SESSION_RENEWAL);
+            tokio::time::sleep(wanted.clamp(PAUSE_MIN, longest)).await;
+            wanted = longest;
             let Some(session) = self.known() else { continue };
-            let context = self.link.context_for(pause);
-            match self
-                .link
-                .manager(context, Request::Session(SessionRequest::Renew { session: session.id, holds: self.holds.list() }))
-                .await
-            {
-                Ok(_) => {}
+            let context = self.link.context_for(longest);
+            let (knows, holds) = self.holds.report();
+            let request = SessionRequest::Renew { session: session.id, number, knows, holds };
+            match self.link.manager(context, Request::Session(request)).await {
+                Ok(Reply::Session(SessionReply::Renewed { epoch, again_in, let_go })) => {
+                    wanted = again_in;
+                    self.holds.hear(epoch);
+                    if !let_go.is_empty() {
+                        self.holds.let_go(&let_go);
+                    }
+                }
+                Ok(other) => {
+                    let error = self.link.unexpected("the end of a renewal", &other);
+                    tracing::warn!(request = %context.id, %error, "session not renewed");
+                }
                 Err(failure) if failure.is_session_expired() || is_unknown(&failure.error) => {
                     self.forget(session.id);
                     let _ = self.current(context).await;

@@ -58,8 +58,22 @@ impl Unsynced {
     /// The first provider's that failed. Those that failed stay noted, so that the next sync asks them again; one that lost
     /// what it held is not asked again.
     pub(crate) async fn sync(&self, context: Context) -> Result<(), ClientError> {
+        self.sync_if(context, |_| true).await
+    }
+
+    /// As [`Unsynced::sync`], of what `providers` hold alone: nobody else has to answer.
+    pub(crate) async fn sync_on(&self, context: Context, providers: &BTreeSet<ProviderId>) -> Result<(), ClientError> {
+        self.sync_if(context, |id| providers.contains(&id)).await
+    }
+
+    async fn sync_if(&self, context: Context, is_meant: impl Fn(ProviderId) -> bool) -> Result<(), ClientError> {
         let _alone = self.syncing.lock().await;
-        let holders = std::mem::take(&mut *lock(&self.holders));
+        let holders: BTreeSet<Holder> = {
+            let mut all = lock(&self.holders);
+            let (meant, others) = std::mem::take(&mut *all).into_iter().partition(|(id, _)| is_meant(*id));
+            *all = others;
+            meant
+        };
         // Until all have succeeded they count as unsynced, also when the caller goes away in the middle.
         let mut failed = Restore { unsynced: self, holders: holders.clone() };
         let results = join_all(holders.iter().map(|holder| self.sync_one(context, *holder))).await;
@@ -96,7 +110,8 @@ impl Unsynced {
         }
     }
 
-    async fn sync_one(&self, context: Context, (id, incarnation): Holder) -> Result<(), ClientError> {
+    /// What `id` took in that incarnation becomes stable.
+    pub(super) async fn sync_one(&self, context: Context, (id, incarnation): Holder) -> Result<(), ClientError> {
         let mut retry = Retry::new(context);
         loop {
             let map = self.map.current();

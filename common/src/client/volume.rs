@@ -2,7 +2,8 @@
 
 use super::cluster::Cluster;
 use super::compaction::Compactor;
-use super::holds::{Held, Hold, HoldSource};
+use super::holds::{Held, Hold, Holder, InUse};
+use super::publish::Stored;
 use super::retry::Context;
 use super::{BlobStore, ClientError, Namespace, PublishRequest, Published};
 use crate::id::{InodeNumber, SessionId};
@@ -11,8 +12,7 @@ use crate::time::Timestamp;
 use crate::weave::{ByteRange, Operation, PageObject, Tree, Update};
 use crate::wire::{
     At, Author, BlobReply, BlobRequest, Change, ChangeReply, ClusterMap, ErrorKind, NamespaceAnswer, NamespaceChange,
-    NamespaceQuery, ProviderRole, ProviderState, Query, Reply, Request, Space, Ticket, TicketRequest, VolumeInfo, VolumeReply,
-    VolumeRequest,
+    ProviderRole, ProviderState, Query, Reply, Request, Space, Ticket, TicketRequest, VolumeInfo, VolumeReply, VolumeRequest,
 };
 use bytes::Bytes;
 use std::ops::Range;
@@ -71,6 +71,9 @@ impl Volume {
             let session = self.cluster.sessions.current(context).await?;
             let copies = self.copies();
             self.adopt(context, session.id, copies, update_of(&mut operation)).await?;
+            if let Operation::Compact { update, .. } = &operation {
+                self.sync_objects(context, &update.objects).await?;
+            }
             let make = |key| {
                 let (volume, author, operation) = (self.info.id, author.clone(), operation.clone());
                 let request = TicketRequest { volume, inode, key, author, operation, modified, copies };
@@ -127,6 +130,13 @@ impl Volume {
         Ok(())
     }
 
+    /// Bytes that take the place of synced ones have to be on stable storage themselves.
+    async fn sync_objects(&self, context: Context, objects: &[PageObject]) -> Result<(), ClientError> {
+        let map = self.cluster.map();
+        let holders = objects.iter().filter_map(|object| map.group(object.group)).flat_map(|group| group.members.clone());
+        self.cluster.unsynced.sync_on(context, &holders.collect()).await
+    }
+
     pub(crate) async fn put(&self, context: Context, bytes: Bytes) -> Result<PageObject, ClientError> {
         let session = self.cluster.sessions.current(context).await?;
         let object = self.cluster.objects.put(context, &session, self.copies(), bytes).await?;
@@ -162,7 +172,7 @@ impl BlobStore for Volume {
         let ticket = self.order(context, inode, operation, modified, author).await?;
         let (blob, blob_version) = (ticket.blob, ticket.entry.version);
         let offset = ticket.entry.update.data.first().map_or(ticket.entry.size, |extent| extent.offset.saturating_sub(asked));
-        let completed = self.cluster.publisher.complete(context, ticket).await?;
+        let completed = self.cluster.publisher.complete(context, ticket, Stored::Acknowledged).await?;
         self.compactor.consider(inode, blob, &completed.crowded_pages);
         Ok(Published { version: completed.version, blob, blob_version, offset, attributes: completed.attributes })
     }
@@ -210,8 +220,12 @@ impl BlobStore for Volume {
         self.cluster.unsynced.sync(self.cluster.context()).await
     }
 
-    fn report_holds(&self, source: HoldSource) {
-        self.cluster.sessions.holds.ask(source);
+    fn report_holds(&self, holder: Arc<dyn Holder>) {
+        self.cluster.sessions.holds.ask(holder);
+    }
+
+    fn begin_use(&self) -> Option<InUse> {
+        Some(self.cluster.sessions.holds.begin())
     }
 
     fn losses(&self) -> u64 {
@@ -251,12 +265,7 @@ impl Namespace for Volume {
 
     #[tracing::instrument(level = "debug", skip_all, fields(request, volume = self.info.name, query = query.name()))]
     async fn query(&self, at: At, query: Query) -> Result<NamespaceAnswer, ClientError> {
-        let context = self.cluster.context();
-        let request = Request::Query(NamespaceQuery { volume: self.info.id, at, query });
-        match self.cluster.link.manager(context, request).await? {
-            Reply::Query(answer) => Ok(answer),
-            other => Err(self.cluster.link.unexpected("an answer about names", &other)),
-        }
+        self.cluster.query(self.info.id, at, query).await
     }
 
     #[tracing::instrument(level = "debug", skip_all, fields(request, volume = self.info.name, change = change.name()))]

@@ -64,7 +64,11 @@ impl ClusterAuthority {
     /// # Errors
     /// [`IdentityError::Signing`].
     pub fn create(cluster: ClusterId) -> Result<Self, IdentityError> {
-        let key = KeyPair::generate().map_err(signing)?;
+        Self::with_key(cluster, KeyPair::generate().map_err(signing)?)
+    }
+
+    /// A new authority with this key.
+    pub(super) fn with_key(cluster: ClusterId, key: KeyPair) -> Result<Self, IdentityError> {
         let parameters = authority_parameters(cluster);
         let certificate = parameters.self_signed(&key).map_err(signing)?;
         Ok(Self {
@@ -142,6 +146,17 @@ impl ClusterAuthority {
         expires: SystemTime,
     ) -> Result<(rcgen::Certificate, KeyPair), IdentityError> {
         let key = KeyPair::generate().map_err(signing)?;
+        Ok((self.sign_key(&key, holder, name, expires)?, key))
+    }
+
+    /// A certificate for the holder of `key`.
+    pub(super) fn sign_key(
+        &self,
+        key: &KeyPair,
+        holder: Holder,
+        name: &str,
+        expires: SystemTime,
+    ) -> Result<rcgen::Certificate, IdentityError> {
         let mut parameters = CertificateParams::new(vec![proof_name(holder, self.cluster)]).map_err(signing)?;
         parameters.distinguished_name = common_name(name);
         parameters.not_before = (SystemTime::now() - CLOCK_SLACK).into();
@@ -152,8 +167,7 @@ impl ClusterAuthority {
             Holder::Server => vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth],
             Holder::Client => vec![ExtendedKeyUsagePurpose::ClientAuth],
         };
-        let certificate = parameters.signed_by(&key, &self.issuer).map_err(signing)?;
-        Ok((certificate, key))
+        parameters.signed_by(key, &self.issuer).map_err(signing)
     }
 
     pub(super) fn identity(
@@ -184,7 +198,7 @@ fn common_name(name: &str) -> DistinguishedName {
     distinguished
 }
 
-fn signing(error: rcgen::Error) -> IdentityError {
+pub(super) fn signing(error: rcgen::Error) -> IdentityError {
     IdentityError::Signing(error.to_string())
 }
 

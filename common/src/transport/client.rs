@@ -3,10 +3,11 @@
 use super::body::BodyPool;
 use super::error::{self, TransportError, code};
 use super::frame::{self, AnswerHeader, FrameError, SendGuard};
+use super::ground::{Ground, System};
 use super::identity::Identity;
 use super::link::Link;
 use super::tuning::{self, ClientSettings};
-use crate::limits::CONNECTIONS_MAX;
+use crate::limits::{CONNECTIONS_MAX, SILENCE_MAX};
 use crate::rpc::{Address, Answer, Call, Rpc, RpcError};
 use quinn::{Connection, Endpoint};
 use std::collections::HashMap;
@@ -20,7 +21,7 @@ pub struct QuicRpc {
     /// The name that every server of the cluster proves, wherever it runs.
     server_name: String,
     links: Mutex<HashMap<Address, Arc<Link>>>,
-    bodies: Arc<BodyPool>,
+    pub(super) bodies: Arc<BodyPool>,
 }
 
 impl std::fmt::Debug for QuicRpc {
@@ -35,8 +36,12 @@ impl QuicRpc {
     /// # Errors
     /// [`TransportError`].
     pub fn new(identity: &Identity) -> Result<Self, TransportError> {
+        Self::on(&System, identity)
+    }
+
+    pub(super) fn on(ground: &dyn Ground, identity: &Identity) -> Result<Self, TransportError> {
         Ok(Self {
-            endpoint: tuning::dialling_endpoint(identity)?,
+            endpoint: tuning::dialling_endpoint(ground, identity)?,
             settings: ClientSettings::new(identity)?,
             server_name: tuning::server_name(identity),
             links: Mutex::default(),
@@ -112,12 +117,13 @@ impl Rpc for QuicRpc {
         let timed_out = || RpcError::TimedOut { address: address.clone(), waited: start.elapsed(), id: call.id };
         let connecting = link.connect(&self.endpoint, &self.settings, &self.server_name);
         let connection = tokio::time::timeout_at(end, connecting).await.map_err(|_| timed_out())??;
-        let heard = connection.stats().udp_rx.datagrams;
+        let (asked, heard) = (Instant::now(), connection.stats().udp_rx.datagrams);
         match tokio::time::timeout_at(end, self.exchange(address, &call, &connection, end)).await {
             Ok(result) => result,
             Err(_) => {
-                // Not even an acknowledgement since the call began: the connection is dead, not the server slow.
-                if connection.stats().udp_rx.datagrams == heard {
+                // Not even an acknowledgement since the call began: the connection is dead, not the server slow. Less patience than
+                // that may just be too little for the way, and others wait for answers on this connection.
+                if asked.elapsed() >= SILENCE_MAX && connection.stats().udp_rx.datagrams == heard {
                     link.give_up(&connection);
                 }
                 Err(timed_out())
@@ -130,7 +136,7 @@ fn explain(address: &Address, error: FrameError) -> RpcError {
     match error {
         FrameError::Lost(error) => error::lost(address, &error),
         FrameError::Reset(code) => error::reset(address, code),
-        FrameError::Truncated | FrameError::Malformed(_) => {
+        FrameError::Truncated | FrameError::Late | FrameError::Malformed(_) => {
             RpcError::Malformed { address: address.clone(), reason: error.to_string() }
         }
     }

@@ -1,8 +1,9 @@
 //! A message on a stream: `header length: u32 LE | body length: u32 LE | header | body`, then the end of the stream.
 //!
 //! Both lengths come first so that both are checked before anything is allocated. The header is postcard; the body never
-//! passes through serde: it is written as the caller's own [`Bytes`] and read in whatever order packets arrive straight into one
-//! buffer. Anything behind the body is an error.
+//! passes through serde: it is written as the caller's own [`Bytes`] and read in order straight into one buffer. (In the order in which
+//! packets arrive it must not be read: quinn hands out again what was read in order before, if it had arrived twice by then.)
+//! Anything behind the body is an error.
 
 use super::body::{BodyBuffer, BodyPool};
 use crate::id::RequestId;
@@ -36,6 +37,8 @@ pub(super) enum FrameError {
     Reset(VarInt),
     #[error("the stream ended before the message did")]
     Truncated,
+    #[error("the message did not arrive in time")]
+    Late,
     #[error("{0}")]
     Malformed(String),
 }
@@ -74,7 +77,6 @@ impl From<ReadExactError> for FrameError {
 pub(super) struct Head<T> {
     pub(super) header: T,
     pub(super) body_bytes: usize,
-    body_start: u64,
 }
 
 /// A message's bytes before its body.
@@ -115,7 +117,7 @@ pub(super) async fn read_head<T: serde::de::DeserializeOwned>(stream: &mut RecvS
     check_lengths(header_bytes.into(), body_bytes.into())?;
     let header = read_header(stream, header_bytes as usize).await?;
     let header = wire::decode(&header).map_err(|error| FrameError::Malformed(error.to_string()))?;
-    Ok(Head { header, body_bytes: body_bytes as usize, body_start: PREFIX_BYTES as u64 + u64::from(header_bytes) })
+    Ok(Head { header, body_bytes: body_bytes as usize })
 }
 
 /// Grows with what really arrives: a peer that announces 4 MiB and sends nothing costs nothing.
@@ -137,18 +139,17 @@ pub(super) async fn read_body<T>(stream: &mut RecvStream, head: &Head<T>, pool: 
     let mut whole: Option<BodyBuffer> = None;
     let mut only_chunk = Bytes::new();
     let mut received = 0;
-    while let Some(chunk) = stream.read_chunk(usize::MAX, false).await? {
-        let start = usize::try_from(chunk.offset.saturating_sub(head.body_start)).unwrap_or(usize::MAX);
-        let end = start.saturating_add(chunk.bytes.len());
+    while let Some(chunk) = stream.read_chunk(usize::MAX, true).await? {
+        let end = received + chunk.bytes.len();
         if end > length {
             return Err(FrameError::Malformed(format!("bytes follow the announced body of {length}")));
         }
-        received += chunk.bytes.len();
         if chunk.bytes.len() == length {
             only_chunk = chunk.bytes;
-            continue;
+        } else {
+            whole.get_or_insert_with(|| pool.take(length)).as_mut()[received..end].copy_from_slice(&chunk.bytes);
         }
-        whole.get_or_insert_with(|| pool.take(length)).as_mut()[start..end].copy_from_slice(&chunk.bytes);
+        received = end;
     }
     match whole {
         _ if received != length => Err(FrameError::Truncated),

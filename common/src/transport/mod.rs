@@ -16,10 +16,13 @@ mod certificate;
 mod client;
 mod error;
 mod frame;
+mod ground;
 mod identity;
 mod link;
 mod local;
 mod server;
+#[cfg(any(test, feature = "testing"))]
+pub mod sim;
 mod socket;
 mod tls;
 mod tuning;

@@ -8,6 +8,7 @@ use super::body::BodyPool;
 use super::certificate::CertificateFacts;
 use super::error::{TransportError, code};
 use super::frame::{self, AnswerHeader, FrameError, Head, RequestHeader, SendGuard};
+use super::ground::{Ground, System};
 use super::identity::{Holder, Identity};
 use super::tuning::{self, ServerSettings};
 use crate::id::ClusterId;
@@ -21,6 +22,7 @@ use bytes::Bytes;
 use quinn::{Connection, ConnectionError, Endpoint, Incoming, RecvStream, SendStream};
 use rustls::pki_types::CertificateDer;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Semaphore, watch};
@@ -33,6 +35,9 @@ pub struct Listener {
     endpoint: Endpoint,
     settings: ServerSettings,
     cluster: ClusterId,
+    pub(super) bodies: Arc<BodyPool>,
+    /// Bytes of bodies that may be in memory.
+    pub(super) body_budget: Arc<Semaphore>,
 }
 
 /// What all connections of a listener share.
@@ -42,11 +47,12 @@ struct Service {
     server_name: String,
     cluster: ClusterId,
     bodies: Arc<BodyPool>,
-    /// Bytes of bodies that may be in memory.
     body_budget: Arc<Semaphore>,
     handshakes: Arc<Semaphore>,
     connections: Arc<Semaphore>,
-    shutdown: watch::Receiver<bool>,
+    /// Has no permits; closed when the server stops. It wakes connections in the order in which they came, so that a simulation
+    /// can repeat it; a watch would in random order.
+    running: Semaphore,
 }
 
 impl Listener {
@@ -55,12 +61,17 @@ impl Listener {
     /// # Errors
     /// [`TransportError`], most often because the port is taken.
     pub fn bind(identity: &Identity, listen: SocketAddr) -> Result<Self, TransportError> {
+        Self::on(&System, identity, listen)
+    }
+
+    pub(super) fn on(ground: &dyn Ground, identity: &Identity, listen: SocketAddr) -> Result<Self, TransportError> {
         if identity.holder != Holder::Server {
             return Err(TransportError::Identity("a client's certificate cannot serve".into()));
         }
         let settings = ServerSettings::new(identity)?;
-        let endpoint = tuning::listening_endpoint(identity, &settings, listen)?;
-        Ok(Self { endpoint, settings, cluster: identity.facts.cluster })
+        let endpoint = tuning::listening_endpoint(ground, identity, &settings, listen)?;
+        let body_budget = Arc::new(Semaphore::new(BODIES_BYTES_MAX as usize));
+        Ok(Self { endpoint, settings, cluster: identity.facts.cluster, bodies: Arc::default(), body_budget })
     }
 
     /// Where it listens: with the port that the system chose, if none was given.
@@ -73,30 +84,32 @@ impl Listener {
 
     /// Answers requests until `shutdown` becomes true (or its sender is gone); then lets those under way finish, for at most
     /// [`SHUTDOWN_GRACE`], and closes. `server_name` is put into errors that name no server.
-    pub async fn serve(self, handler: Arc<dyn Handler>, server_name: String, shutdown: watch::Receiver<bool>) {
+    pub async fn serve(self, handler: Arc<dyn Handler>, server_name: String, mut shutdown: watch::Receiver<bool>) {
         let service = Arc::new(Service {
             handler,
             server_name,
             cluster: self.cluster,
-            bodies: Arc::default(),
-            body_budget: Arc::new(Semaphore::new(BODIES_BYTES_MAX as usize)),
+            bodies: self.bodies.clone(),
+            body_budget: self.body_budget.clone(),
             handshakes: Arc::new(Semaphore::new(HANDSHAKES_MAX)),
             connections: Arc::new(Semaphore::new(CONNECTIONS_MAX)),
-            shutdown: shutdown.clone(),
+            running: Semaphore::new(0),
         });
-        let mut stop = shutdown;
         let mut connections = JoinSet::new();
         loop {
+            // In this order, so that neither a busy socket hides the end nor finished connections pile up behind new ones.
             tokio::select! {
-                _ = stop.wait_for(|stop| *stop) => break,
+                biased;
+                _ = shutdown.wait_for(|stop| *stop) => break,
+                Some(finished) = connections.join_next() => report_panic(finished),
                 incoming = self.endpoint.accept() => match incoming {
                     Some(incoming) => self.admit(incoming, &service, &mut connections),
                     None => break,
                 },
-                Some(finished) = connections.join_next() => report_panic(finished),
             }
         }
         self.endpoint.set_server_config(None);
+        service.running.close();
         let finish = async { while connections.join_next().await.is_some() {} };
         if tokio::time::timeout(SHUTDOWN_GRACE, finish).await.is_err() {
             tracing::warn!("requests that were still under way after {SHUTDOWN_GRACE:?} were cut off");
@@ -167,7 +180,7 @@ async fn serve_connection(service: &Arc<Service>, connection: Connection) {
     };
     tracing::debug!(%remote, peer = peer.name, is_server = peer.is_server, "connected");
     let places = Arc::new(Semaphore::new(REQUESTS_PER_CONNECTION_MAX as usize));
-    let mut stop = service.shutdown.clone();
+    let mut stop = pin!(service.running.acquire());
     let mut requests = JoinSet::new();
     let end: Option<ConnectionError> = loop {
         while let Some(finished) = requests.try_join_next() {
@@ -178,7 +191,8 @@ async fn serve_connection(service: &Arc<Service>, connection: Connection) {
             connection.accept_bi().await.map(|streams| (streams, place))
         };
         tokio::select! {
-            _ = stop.wait_for(|stop| *stop) => break None,
+            biased;
+            _ = &mut stop => break None,
             accepted = accept => match accepted {
                 Ok(((send, receive), place)) => {
                     let (service, peer) = (Arc::clone(service), Arc::clone(&peer));
@@ -206,7 +220,7 @@ async fn serve_request(service: &Service, peer: &Peer, send: SendStream, mut rec
     let head = match tokio::time::timeout(RPC_DEADLINE, frame::read_head::<RequestHeader<Request>>(&mut receive)).await {
         Ok(Ok(head)) => head,
         Ok(Err(error)) => return refuse(peer, &error, &mut send, &mut receive),
-        Err(_) => return refuse(peer, &FrameError::Truncated, &mut send, &mut receive),
+        Err(_) => return refuse(peer, &FrameError::Late, &mut send, &mut receive),
     };
     let _ = send.stream.set_priority(head.header.request.priority());
     let id = head.header.id;
@@ -220,7 +234,7 @@ async fn serve_request(service: &Service, peer: &Peer, send: SendStream, mut rec
         let (body, budget) = match tokio::time::timeout(deadline, reading).await {
             Ok(Ok(read)) => read,
             Ok(Err(error)) => return refuse(peer, &error, &mut send, &mut receive),
-            Err(_) => return refuse(peer, &FrameError::Truncated, &mut send, &mut receive),
+            Err(_) => return refuse(peer, &FrameError::Late, &mut send, &mut receive),
         };
         let Head { header: RequestHeader { request, .. }, .. } = head;
         let answer = service.handler.handle(peer, Call { id, request, body, deadline }).await;
@@ -264,7 +278,8 @@ fn refuse(peer: &Peer, error: &FrameError, send: &mut SendGuard, receive: &mut R
         FrameError::Malformed(_) => tracing::warn!(peer = peer.name, %error, "a malformed request was refused"),
         _ => tracing::debug!(peer = peer.name, %error, "a request did not arrive whole"),
     }
-    send.code = code::MALFORMED;
+    // What is only late is not at fault: its sender may try again.
+    send.code = if matches!(error, FrameError::Late) { code::FAILED } else { code::MALFORMED };
     // Fails only when the stream is gone already.
-    let _ = receive.stop(code::MALFORMED);
+    let _ = receive.stop(send.code);
 }

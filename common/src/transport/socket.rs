@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 /// Largest UDP payload over IPv4: 65,535 less the headers.
-const UDP_PAYLOAD_BYTES_MAX: usize = 65_507;
+pub(super) const UDP_PAYLOAD_BYTES_MAX: usize = 65_507;
 
 /// Opens a socket at `address`, on an IPv6 wildcard for IPv4 as well.
 pub(super) fn open(address: SocketAddr) -> io::Result<Arc<dyn AsyncUdpSocket>> {
@@ -37,7 +37,12 @@ pub(super) fn open(address: SocketAddr) -> io::Result<Arc<dyn AsyncUdpSocket>> {
         );
     }
     let inner = TokioRuntime.wrap_udp_socket(std::net::UdpSocket::from(socket))?;
-    Ok(Arc::new(FittingSocket(inner)))
+    Ok(inner)
+}
+
+/// The same socket, made to cut batches that do not fit a UDP packet.
+pub(super) fn fitting(socket: Arc<dyn AsyncUdpSocket>) -> Arc<dyn AsyncUdpSocket> {
+    Arc::new(FittingSocket(socket))
 }
 
 /// A socket whose sends always fit a UDP packet.

@@ -2,6 +2,7 @@
 //! packets of up to 65,000 bytes while connections begin with what every path carries.
 
 use super::error::TransportError;
+use super::ground::Ground;
 use super::identity::Identity;
 use super::{certificate, socket, tls};
 use crate::limits::{
@@ -151,29 +152,36 @@ impl ConnectionIdGenerator for ConnectionIds {
 }
 
 /// An endpoint that only dials.
-pub(super) fn dialling_endpoint(identity: &Identity) -> Result<Endpoint, TransportError> {
+pub(super) fn dialling_endpoint(ground: &dyn Ground, identity: &Identity) -> Result<Endpoint, TransportError> {
     let config = || endpoint_config(reset_key(identity, None));
     let wildcards = [SocketAddr::from(([0u16; 8], 0)), SocketAddr::from(([0u8; 4], 0))];
     // A machine without IPv6 has only the second.
-    match open(config()?, None, wildcards[0]) {
+    match open(ground, config()?, None, wildcards[0]) {
         Ok(endpoint) => Ok(endpoint),
-        Err(_) => open(config()?, None, wildcards[1]),
+        Err(_) => open(ground, config()?, None, wildcards[1]),
     }
 }
 
 /// An endpoint that listens at `address`.
 pub(super) fn listening_endpoint(
+    ground: &dyn Ground,
     identity: &Identity,
     settings: &ServerSettings,
     address: SocketAddr,
 ) -> Result<Endpoint, TransportError> {
     let config = endpoint_config(reset_key(identity, Some(address)))?;
-    open(config, Some(ServerConfig::clone(&settings.anywhere)), address)
+    open(ground, config, Some(ServerConfig::clone(&settings.anywhere)), address)
 }
 
-fn open(config: EndpointConfig, server: Option<ServerConfig>, address: SocketAddr) -> Result<Endpoint, TransportError> {
+fn open(
+    ground: &dyn Ground,
+    mut config: EndpointConfig,
+    server: Option<ServerConfig>,
+    address: SocketAddr,
+) -> Result<Endpoint, TransportError> {
+    config.rng_seed(ground.seed());
     let failed = |source| TransportError::Bind { address, source };
-    let socket = socket::open(address).map_err(failed)?;
+    let socket = socket::fitting(ground.socket(address).map_err(failed)?);
     Endpoint::new_with_abstract_socket(config, server, socket, Arc::new(TokioRuntime)).map_err(failed)
 }
 

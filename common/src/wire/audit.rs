@@ -2,6 +2,7 @@
 
 use crate::id::{BlobVersion, InodeNumber, SessionId, VolumeVersion};
 use crate::weave::{LogEntry, Tree};
+use crate::wire::VersionRange;
 use serde::{Deserialize, Serialize};
 
 /// Where a listing goes on; what is in it is the store's own business. At most [`crate::limits::CURSOR_BYTES_MAX`] bytes.
@@ -35,6 +36,15 @@ pub struct BlobState {
     pub is_last_part: bool,
 }
 
+/// During which versions something lay in a directory with a policy of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PolicySpan {
+    /// The directory.
+    pub directory: InodeNumber,
+    /// The versions.
+    pub versions: VersionRange,
+}
+
 /// A content that a file has or had.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ContentRow {
@@ -46,8 +56,10 @@ pub struct ContentRow {
     pub to: Option<VolumeVersion>,
     /// The content.
     pub tree: Tree,
-    /// The newest version that is kept and shows it, if there is one.
+    /// The newest version that shows it and is kept, by the volume or a directory that it lay in; if there is one.
     pub shown_at: Option<VolumeVersion>,
+    /// The directories with a policy of their own that it lay in, if the file does not have it any more.
+    pub policies: Vec<PolicySpan>,
     /// What of the version manager's own records contradicts it.
     pub problem: Option<String>,
 }

@@ -24,6 +24,15 @@ impl VersionRange {
     }
 }
 
+/// How much history a directory keeps, with all below it. What directories above it keep, it keeps too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DirectoryPolicy {
+    /// The directory; the root for the volume.
+    pub directory: InodeNumber,
+    /// How much.
+    pub policy: Retention,
+}
+
 /// What a session uses of the past, so that it is not collected under its feet.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Holds {
@@ -40,29 +49,35 @@ pub struct Holds {
 /// Asked of the version manager.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum HistoryRequest {
-    /// How much history a volume keeps. Answer: `Policy`.
-    Policy(VolumeId),
-    /// Keeps so much from now on. Nothing goes by that alone. Answer: `Policy`.
+    /// How much history a volume keeps, and its directories that have a policy of their own. Answer: `Policies`.
+    Policies(VolumeId),
+    /// Keeps so much from now on. By that alone nothing goes, unless a directory's policy is taken back. Answer: `Done`.
     SetPolicy {
         /// The volume.
         volume: VolumeId,
-        /// How much.
-        policy: Retention,
+        /// The directory that the policy is for, with all below it; the root for the volume itself.
+        directory: InodeNumber,
+        /// How much; `None` for a directory that is to have no policy of its own any more.
+        policy: Option<Retention>,
     },
-    /// The versions that are kept, and when they were made, oldest first. Answer: `Kept`.
+    /// The versions that the policy of a directory keeps, and when they were made, oldest first. Answer: `Kept`.
     Kept {
         /// The volume.
         volume: VolumeId,
+        /// The directory; the root for the volume itself.
+        directory: InodeNumber,
         /// Behind this one.
         after: VolumeVersion,
         /// At most so many.
         limit: u32,
     },
-    /// These versions are not kept any more. The newest version and those with a tag stay nevertheless. What only they show is
-    /// collected once nobody reads it. Answer: `Thinned`.
+    /// The policy of a directory does not keep these versions any more. The newest version and those with a tag stay nevertheless. What
+    /// no policy keeps is collected once nobody reads it. Answer: `Thinned`.
     Thin {
         /// The volume.
         volume: VolumeId,
+        /// The directory; the root for the volume itself.
+        directory: InodeNumber,
         /// Ascending, not overlapping; at most [`crate::limits::RANGES_PER_THINNING_MAX`].
         ranges: Vec<VersionRange>,
     },
@@ -113,6 +128,8 @@ pub enum HistoryRequest {
         /// What it did.
         swept: Swept,
     },
+    /// Updates that are ordered and not committed. Answer: `InFlight`.
+    InFlight,
 }
 
 /// A version of a blob whose nodes and objects can go; see [`crate::weave::Collection`].
@@ -129,7 +146,7 @@ pub struct CollectionJob {
 /// What waits for collection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GarbageStatistics {
-    /// Versions that were thinned and wait until nobody reads them.
+    /// Versions that the volume or a directory let go of, and that wait until nobody reads them; counted for each.
     pub thinned_versions: u64,
     /// Files of which something may have to go.
     pub blobs: u64,
@@ -142,10 +159,10 @@ pub struct GarbageStatistics {
 /// The version manager's answers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum HistoryReply {
-    /// It is so.
+    /// It is so. Also to `SetPolicy`.
     Done,
-    /// To `Policy` and `SetPolicy`.
-    Policy(Retention),
+    /// To `Policies`: first the volume's, as that of its root.
+    Policies(Vec<DirectoryPolicy>),
     /// To `Kept`.
     Kept {
         /// Versions and when they were made.
@@ -187,4 +204,11 @@ pub enum HistoryReply {
     },
     /// To `Sweep`, `SweepState` and `Swept`.
     Sweep(SweepState),
+    /// To `InFlight`.
+    InFlight {
+        /// At most [`crate::limits::IN_FLIGHT_PER_ANSWER`], in order of blobs and versions.
+        versions: Vec<(BlobId, BlobVersion)>,
+        /// Whether there are more behind them.
+        more: bool,
+    },
 }

@@ -128,10 +128,21 @@ pub enum Query {
     Statistics,
     /// The newest volume version. Answer: `Version`.
     Latest,
-    /// The newest version not after a time. Answer: `Version`.
-    VersionAt(Timestamp),
-    /// That version, if it is kept. Answer: `Version`.
-    Version(VolumeVersion),
+    /// The newest version not after a time that is kept in a directory: of the volume, or by a policy of the directory or of one that
+    /// it lay in then. Answer: `Version`.
+    VersionAt {
+        /// The directory; the root for versions that are kept whole.
+        directory: InodeNumber,
+        /// The time.
+        time: Timestamp,
+    },
+    /// That version, if it is kept in a directory. Answer: `Version`.
+    Version {
+        /// The directory; the root for versions that are kept whole.
+        directory: InodeNumber,
+        /// The version.
+        version: VolumeVersion,
+    },
     /// The version with a tag. Answer: `Version`.
     VersionTagged(String),
     /// All tags, by name. Answer: `Tags`.
@@ -183,8 +194,8 @@ impl Query {
             Self::PathOf(_) => "path_of",
             Self::Statistics => "statistics",
             Self::Latest => "latest",
-            Self::VersionAt(_) => "version_at",
-            Self::Version(_) => "version",
+            Self::VersionAt { .. } => "version_at",
+            Self::Version { .. } => "version",
             Self::VersionTagged(_) => "version_tagged",
             Self::Tags => "tags",
             Self::VersionsOf { .. } => "versions_of",
@@ -497,6 +508,21 @@ pub enum Change {
         /// The file's modification time after it.
         modified: Timestamp,
     },
+    /// A file whose content was lost gets an older one that is whole, its own or that of a file that had its name: shared, not copied.
+    /// For recovery after a loss of power. Refused with `Conflict` if the file has another content than the lost one by now. Reply: the
+    /// attributes of the file.
+    FallBack {
+        /// The file.
+        inode: InodeNumber,
+        /// Its content, which is lost.
+        lost: (BlobId, BlobVersion),
+        /// The file that had the older content.
+        source: InodeNumber,
+        /// The older content.
+        content: (BlobId, BlobVersion),
+        /// Updates of the lost content that are in flight can never be finished and go with it. Without this they are a reason to refuse.
+        abandon: bool,
+    },
 }
 
 impl Change {
@@ -517,6 +543,7 @@ impl Change {
             Self::RemoveTag(_) => "remove_tag",
             Self::Clone { .. } => "clone",
             Self::ShareContent { .. } => "share_content",
+            Self::FallBack { .. } => "fall_back",
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The cluster map: who there is, who holds what, who is alive.
 
-use crate::id::{ClusterId, GroupId, NodeId, ProviderId};
+use crate::id::{ClusterId, GroupId, Incarnation, NodeId, ProviderId};
+use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
 /// A versioned table of providers, replica groups and metadata partitions.
@@ -84,6 +85,11 @@ pub struct ProviderInfo {
     pub total_bytes: u64,
     /// Bytes free for it.
     pub free_bytes: u64,
+    /// The incarnation of its store when it last joined.
+    pub incarnation: Incarnation,
+    /// It came back in another incarnation: of what is in the log since this moment (of the log's own time) it may have lost something,
+    /// and nobody has looked yet what.
+    pub lost_since: Option<Timestamp>,
 }
 
 /// A copyset: the data providers that hold the same page objects.
@@ -113,18 +119,29 @@ pub enum PlacementRequest {
         zone: String,
         /// Its space.
         space: Space,
+        /// The incarnation of its store. Another one than before: it may have lost what it had not synced.
+        incarnation: Incarnation,
     },
-    /// Still here. Answer: `Epoch`.
+    /// Still here. Answer: `Heard`.
     Heartbeat {
         /// Who.
         provider: ProviderId,
         /// Its space.
         space: Space,
+        /// What it took before it was told this time (by a `Heard`) is on stable storage.
+        synced: Timestamp,
     },
     /// The cluster map, if it is another than the one of the epoch given. Answer: `Map` or `Epoch`.
     Map {
         /// The epoch that the asker has; 0 for none.
         known: u64,
+    },
+    /// Server only: what the provider lost by coming into that incarnation was looked into. Answer: `Epoch`.
+    Examined {
+        /// Who.
+        provider: ProviderId,
+        /// If it is in another one by now, it is to be looked into again.
+        incarnation: Incarnation,
     },
 }
 
@@ -157,4 +174,9 @@ pub enum PlacementReply {
     Epoch(u64),
     /// The whole map.
     Map(Box<ClusterMap>),
+    /// To `Heartbeat`.
+    Heard {
+        /// The time of the newest command that was carried out: versions that were published at an earlier time were published before.
+        time: Timestamp,
+    },
 }

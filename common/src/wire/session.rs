@@ -1,6 +1,6 @@
 //! Sessions: how the version manager knows a client, and how a repeated request is recognised.
 
-use crate::id::SessionId;
+use crate::id::{SessionId, VolumeId, VolumeVersion};
 use crate::wire::Holds;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -37,10 +37,15 @@ pub enum SessionRequest {
         /// What it is: `mount /mnt/show`, `weft restore`.
         purpose: String,
     },
-    /// Still here. Answer: `Done`.
+    /// Still here. Answer: `Renewed`.
     Renew {
         /// The session.
         session: SessionId,
+        /// Its own count of renewals, from 1: one that comes late, behind a newer one, changes nothing.
+        number: u64,
+        /// The epoch of an answer such that whatever the client had begun to use before that answer is used no more, or is in
+        /// `holds`. 0 if there is none yet.
+        knows: u64,
         /// What it uses of the past, all of it.
         holds: Holds,
     },
@@ -60,7 +65,16 @@ pub enum SessionReply {
         /// It lapses when not renewed for this long.
         lease: Duration,
     },
-    /// To `Renew` and `Close`.
+    /// To `Renew`.
+    Renewed {
+        /// The manager's epoch: the number of the newest command that it has carried out.
+        epoch: u64,
+        /// When to renew again: soon, if something waits to be collected until it is known whether this client uses it.
+        again_in: Duration,
+        /// Those of the versions it holds that are not kept any more. It lets go of them once nothing uses them.
+        let_go: Vec<(VolumeId, VolumeVersion)>,
+    },
+    /// To `Close`.
     Done,
     /// To `List`.
     Sessions(Vec<SessionInfo>),

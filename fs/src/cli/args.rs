@@ -396,23 +396,28 @@ pub(super) struct VolumeArgs {
 /// `weft retention`.
 #[derive(Clone, Debug, Subcommand)]
 pub(super) enum RetentionCommand {
-    /// Show how much history a volume keeps
+    /// Show how much history a volume keeps, and which of its directories keep more
     #[command(after_help = "Examples:\n  weft retention show /mnt/show")]
     Show(VolumeArgs),
-    /// Keep so much history from now on; the newest version and those with a tag always stay
+    /// Have a volume, or a directory that is to keep more, keep so much history; the newest version and those with a tag always stay
     #[command(
-        after_help = "Examples:\n  weft retention set /mnt/show --keep-all 7d --daily 30 --monthly 12\n  weft retention set /mnt/show --forever"
+        after_help = "Examples:\n  weft retention set /mnt/show --keep-all 7d --daily 30 --monthly 12\n  weft retention set /mnt/show/finals --forever\n\nA directory's policy can only keep more than what is above it keeps: set the volume's short and those of directories long."
     )]
     Set(RetentionSetArgs),
-    /// Show what the policy lets go, before it goes
-    #[command(after_help = "Examples:\n  weft retention explain /mnt/show\n  weft retention explain weft://server/show --json")]
+    /// Take a directory's policy back; what only that kept goes
+    #[command(after_help = "Examples:\n  weft retention unset /mnt/show/finals")]
+    Unset(VolumeArgs),
+    /// Show what the policies let go of a volume or directory, before it goes
+    #[command(
+        after_help = "Examples:\n  weft retention explain /mnt/show\n  weft retention explain weft://server/show/finals --json"
+    )]
     Explain(VolumeArgs),
 }
 
 /// `weft retention set`.
 #[derive(Args, Clone, Debug)]
 pub(super) struct RetentionSetArgs {
-    /// The volume: a path in a mount, or weft://HOST/VOLUME
+    /// The volume or a directory in it: a path in a mount, or weft://HOST/VOLUME[/DIRECTORY]
     #[arg(value_hint = ValueHint::AnyPath)]
     pub target: OsString,
     /// Keep every version for ever

@@ -36,7 +36,7 @@ pub(super) async fn run(client: &Client, args: &CloneArgs) -> Result<(), CliErro
         return Err(CliError::OtherVolume { source_path: from.to_string(), destination: to.to_string() });
     }
     let volume = client.open_url(&from, &args.identity).await?;
-    let version = version_of(&volume, past.as_ref(), args.at.as_ref()).await?;
+    let version = version_of(&volume, &from, past.as_ref(), args.at.as_ref()).await?;
     let at = version.map_or(At::Head, At::Version);
     let source = match &past {
         None => volume.walk(at, &from.path).await?,
@@ -61,11 +61,20 @@ pub(super) async fn run(client: &Client, args: &CloneArgs) -> Result<(), CliErro
     Ok(())
 }
 
-/// The version that the source is of; none for the newest.
-async fn version_of(volume: &Volume, past: Option<&Past>, at: Option<&VersionSpec>) -> Result<Option<VolumeVersion>, CliError> {
+/// The version that the source is of; none for the newest. A path into the past means what it means in a mount: a version that is
+/// kept of that directory.
+async fn version_of(
+    volume: &Volume,
+    from: &Url,
+    past: Option<&Past>,
+    at: Option<&VersionSpec>,
+) -> Result<Option<VolumeVersion>, CliError> {
     match (past, at) {
         (Some(_), Some(_)) => Err(CliError::Usage("the path names a version already: leave out --at".into())),
-        (Some(past), None) => past.version.resolve(volume).await.map(Some),
+        (Some(past), None) => {
+            let directory = volume.walk(At::Head, &from.path).await?.inode;
+            past.version.resolve_in(volume, directory).await.map(Some)
+        }
         (None, Some(at)) => at.resolve(volume).await.map(Some),
         (None, None) => Ok(None),
     }

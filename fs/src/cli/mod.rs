@@ -14,6 +14,7 @@ mod diff;
 mod error;
 mod fsck;
 mod fstab;
+mod gc;
 mod human;
 mod local;
 mod log;
@@ -95,7 +96,7 @@ fn run_command(arguments: Vec<OsString>) -> Result<ExitCode, CliError> {
         Command::Clone(args) => tool("weft clone", async |client| clone::run(client, args).await)?,
         Command::Tag(command) => tool("weft tag", async |client| tag::run(client, command).await)?,
         Command::Retention(command) => tool("weft retention", async |client| retention::run(client, command).await)?,
-        Command::Gc(args) => tool("weft gc", async |client| retention::gc(client, args).await)?,
+        Command::Gc(args) => tool("weft gc", async |client| gc::run(client, args).await)?,
         Command::Df(args) => tool("weft df", async |client| df::df(client, &args.cluster).await)?,
         Command::Du(args) => tool("weft du", async |client| df::du(client, args).await)?,
         Command::Fsck(args) => tool("weft fsck", async |client| fsck::run(client, &args.cluster).await)?,

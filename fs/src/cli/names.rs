@@ -17,9 +17,6 @@ use weft_common::wire::{NamespaceAnswer, Query, Tag};
 
 const PAGE: u32 = ENTRIES_PER_ANSWER_MAX as u32;
 
-/// A change that removes a name, and the path that goes with it.
-pub(super) type Removal = (Vec<FileName>, Change);
-
 /// An open volume.
 #[derive(Clone, Debug)]
 pub(super) struct Volume {
@@ -107,7 +104,10 @@ impl Volume {
     }
 
     async fn find_from(&self, at: At, start: InodeNumber, path: &[FileName]) -> Result<Option<Attributes>, CliError> {
-        let mut here = self.attributes(at, start).await?;
+        let (mut here, path) = match self.attributes(at, start).await {
+            Err(error) if start == ROOT_INODE && is_partly_kept(&error) => self.find_kept(at, path).await?.ok_or(error)?,
+            found => (found?, path),
+        };
         for name in path {
             match self.entry(at, here.inode, name).await? {
                 Some(next) => here = next,
@@ -115,6 +115,21 @@ impl Volume {
             }
         }
         Ok(Some(here))
+    }
+
+    /// Of a version that only some directories keep: the uppermost directory on the path, as it is now, that does, and the rest of
+    /// the path.
+    async fn find_kept<'p>(&self, at: At, path: &'p [FileName]) -> Result<Option<(Attributes, &'p [FileName])>, CliError> {
+        let mut now = ROOT_INODE;
+        for (depth, name) in path.iter().enumerate() {
+            let Some(next) = self.entry(At::Head, now, name).await? else { return Ok(None) };
+            match self.attributes(at, next.inode).await {
+                Ok(then) => return Ok(Some((then, &path[depth + 1..]))),
+                Err(error) if is_partly_kept(&error) => now = next.inode,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(None)
     }
 
     /// All entries of a directory, in order of names.
@@ -201,40 +216,36 @@ impl Volume {
         }
     }
 
-    /// What removes that which stands at `path`, and of a directory all that is in it first.
+    /// Removes what stands at `path`, and of a directory all that is in it first, directory by directory. `told` hears of each path
+    /// before it goes; a dry run does no more than that.
     ///
     /// # Errors
     /// [`CliError`].
-    pub(super) fn removals(
-        &self,
+    pub(super) fn remove_all<'a>(
+        &'a self,
         parent: InodeNumber,
         path: Vec<FileName>,
         what: Attributes,
-    ) -> BoxFuture<'_, Result<Vec<Removal>, CliError>> {
+        dry_run: bool,
+        told: &'a (dyn Fn(&[FileName]) + Sync),
+    ) -> BoxFuture<'a, Result<(), CliError>> {
         Box::pin(async move {
-            let Some(name) = path.last().cloned() else { return Ok(Vec::new()) };
-            if what.kind != FileKind::Directory {
-                return Ok(vec![(path, Change::Unlink { parent, name })]);
+            let Some(name) = path.last().cloned() else { return Ok(()) };
+            let change = if what.kind == FileKind::Directory {
+                for entry in self.entries(At::Head, what.inode).await? {
+                    let below = path.iter().cloned().chain([entry.name]).collect();
+                    self.remove_all(what.inode, below, entry.attributes, dry_run, told).await?;
+                }
+                Change::RemoveDirectory { parent, name }
+            } else {
+                Change::Unlink { parent, name }
+            };
+            told(&path);
+            if !dry_run {
+                self.change(change).await?;
             }
-            let mut removals = Vec::new();
-            for entry in self.entries(At::Head, what.inode).await? {
-                let below = path.iter().cloned().chain([entry.name]).collect();
-                removals.extend(self.removals(what.inode, below, entry.attributes).await?);
-            }
-            removals.push((path, Change::RemoveDirectory { parent, name }));
-            Ok(removals)
+            Ok(())
         })
-    }
-
-    /// Removes a name, and of a directory all that is in it first.
-    ///
-    /// # Errors
-    /// [`CliError`].
-    pub(super) async fn remove_all(&self, parent: InodeNumber, name: FileName, what: Attributes) -> Result<(), CliError> {
-        for (_, change) in self.removals(parent, vec![name], what).await? {
-            self.change(change).await?;
-        }
-        Ok(())
     }
 
     /// The extended attributes of an inode.
@@ -268,6 +279,11 @@ impl Volume {
 
 fn is_absent(error: &ClientError) -> bool {
     matches!(error, ClientError::Service(error) if matches!(error.kind, ErrorKind::NotFound | ErrorKind::NotDirectory))
+}
+
+/// Whether the volume has let go of the version, while directories may keep it.
+fn is_partly_kept(error: &CliError) -> bool {
+    matches!(error, CliError::Client(ClientError::Service(error)) if error.kind == ErrorKind::Stale)
 }
 
 /// Paths of directories, asked for once each as long as nothing is renamed: walk the versions in order, and call

@@ -112,11 +112,9 @@ impl Restorer<'_> {
 
     /// The directory at `path` as it is now, made again where it is gone.
     async fn ancestors(&self, path: &[FileName]) -> Result<Option<InodeNumber>, CliError> {
-        let (mut now, mut source) = (Some(ROOT_INODE), Some(ROOT_INODE));
+        let mut now = Some(ROOT_INODE);
         for (depth, name) in path.iter().enumerate() {
-            let then = self.entry_then(source, name).await?;
             let here = self.entry_now(now, name).await?;
-            source = then.as_ref().map(|directory| directory.inode);
             now = match here {
                 Some(here) if here.kind == FileKind::Directory => Some(here.inode),
                 Some(_) => {
@@ -137,13 +135,6 @@ impl Restorer<'_> {
     async fn entry_now(&self, parent: Option<InodeNumber>, name: &FileName) -> Result<Option<Attributes>, CliError> {
         match parent {
             Some(parent) => self.volume.entry(At::Head, parent, name).await,
-            None => Ok(None),
-        }
-    }
-
-    async fn entry_then(&self, parent: Option<InodeNumber>, name: &FileName) -> Result<Option<Attributes>, CliError> {
-        match parent {
-            Some(parent) => self.volume.entry(At::Version(self.to), parent, name).await,
             None => Ok(None),
         }
     }
@@ -243,13 +234,8 @@ impl Restorer<'_> {
     /// Removes a name; of a directory first what is in it.
     async fn remove(&self, place: &Place, now: Attributes) -> Result<(), CliError> {
         let Some(parent) = place.parent else { return Ok(()) };
-        for (path, change) in self.volume.removals(parent, place.path.clone(), now).await? {
-            self.report(|report| report.removed.push(show_path(&path)));
-            if !self.dry_run {
-                self.volume.change(change).await?;
-            }
-        }
-        Ok(())
+        let told = |path: &[FileName]| self.report(|report| report.removed.push(show_path(path)));
+        self.volume.remove_all(parent, place.path.clone(), now, self.dry_run, &told).await
     }
 
     async fn is_as_it_was(&self, then: &Attributes, now: &Attributes) -> Result<bool, CliError> {

@@ -6,7 +6,7 @@ use super::names::Volume;
 use crate::inode::Label;
 use std::fmt;
 use std::str::FromStr;
-use weft_common::id::VolumeVersion;
+use weft_common::id::{InodeNumber, ROOT_INODE, VolumeVersion};
 use weft_common::time::Timestamp;
 use weft_common::wire::{At, NamespaceAnswer, Query};
 
@@ -73,11 +73,19 @@ impl fmt::Display for VersionSpec {
 }
 
 impl VersionSpec {
-    /// The number that it stands for.
+    /// The number that it stands for; for a time, of the versions that are kept whole.
     ///
     /// # Errors
     /// [`CliError`] if there is no such version or tag.
     pub(super) async fn resolve(&self, volume: &Volume) -> Result<VolumeVersion, CliError> {
+        self.resolve_in(volume, ROOT_INODE).await
+    }
+
+    /// The number that it stands for; for a time, of the versions that are kept in a directory.
+    ///
+    /// # Errors
+    /// [`CliError`] if there is no such version or tag.
+    pub(super) async fn resolve_in(&self, volume: &Volume, directory: InodeNumber) -> Result<VolumeVersion, CliError> {
         let query = match self {
             Self::Number(wanted) => {
                 let latest = volume.latest().await?;
@@ -88,7 +96,7 @@ impl VersionSpec {
                     Err(CliError::NoSuchVersion { wanted: wanted.0, latest: latest.0 })
                 };
             }
-            Self::Time(time) => Query::VersionAt(time.through_second()),
+            Self::Time(time) => Query::VersionAt { directory, time: time.through_second() },
             Self::Tag(name) => Query::VersionTagged(name.clone()),
         };
         match volume.names.query(At::Head, query).await? {

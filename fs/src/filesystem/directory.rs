@@ -38,10 +38,10 @@ enum Content {
     Dots,
     /// An inode as it is.
     Live(Box<Attributes>),
-    /// An inode as it was: the `.versions` entry that it lies under, and the version.
-    Old(NodeId, VolumeVersion, Box<Attributes>),
-    /// A state in `.history/FILE`.
-    State(Box<HistoryState>),
+    /// An inode as it was: its directory, the `.versions` entry that it lies under, and the version.
+    Old(NodeId, NodeId, VolumeVersion, Box<Attributes>),
+    /// A state in this `.history/FILE`.
+    State(NodeId, Box<HistoryState>),
     /// Nothing; it must be looked up in this directory.
     In(NodeId),
 }
@@ -141,13 +141,13 @@ impl Filesystem {
         let cursor = match &stream.node {
             Node::Live(directory) => self.list_names(At::Head, *directory, cursor, limit, &mut window, live_item(self)).await?,
             Node::Old(old) => {
-                self.holds.use_version(old.at);
+                self.uses.note(old.at);
                 let under = old.entry.unwrap_or(stream.id);
                 let item = |name: &FileName, attributes: Attributes| Item {
                     name: name.as_bytes().to_vec(),
                     node: attributes.inode.into(),
                     kind: attributes.kind,
-                    content: Content::Old(under, old.at, Box::new(attributes)),
+                    content: Content::Old(stream.id, under, old.at, Box::new(attributes)),
                 };
                 self.list_names(At::Version(old.at), old.attributes.inode, cursor, limit, &mut window, item).await?
             }
@@ -164,7 +164,9 @@ impl Filesystem {
                 window.retain(|item| !item.name.is_empty());
                 cursor
             }
-            Node::FileHistory(directory, file) => self.list_states(*directory, file, cursor, limit, &mut window).await?,
+            Node::FileHistory(directory, file) => {
+                self.list_states(stream.id, *directory, file, cursor, limit, &mut window).await?
+            }
         };
         Ok((window, cursor))
     }
@@ -214,6 +216,7 @@ impl Filesystem {
 
     async fn list_states(
         &self,
+        parent: NodeId,
         directory: InodeNumber,
         file: &FileName,
         cursor: Cursor,
@@ -226,21 +229,24 @@ impl Filesystem {
             name: state_name(file.as_bytes(), state.from),
             node: UNKNOWN,
             kind: state.attributes.kind,
-            content: Content::State(Box::new(state)),
+            content: Content::State(parent, Box::new(state)),
         }));
         Ok(last.filter(|_| more).map_or(Cursor::End, Cursor::Version))
     }
 
     /// The entry of a listed name, counted as one look-up except for `.` and `..`; `None` if it is gone meanwhile.
     pub(crate) async fn item_entry(&self, item: &Item) -> Option<Entry> {
+        let place = |parent| Some((parent, FileName::new(item.name.as_slice()).ok()?));
         match &item.content {
             Content::Dots => Some(dots(item.node)),
             Content::Live(attributes) => {
                 let name = FileName::new(item.name.as_slice()).ok();
                 Some(self.live_entry((**attributes).clone(), name.as_ref()).await)
             }
-            Content::Old(under, at, attributes) => Some(self.old_entry(*under, *at, (**attributes).clone())),
-            Content::State(state) => Some(self.history_entry((**state).clone())),
+            Content::Old(parent, under, at, attributes) => {
+                Some(self.old_entry(place(*parent)?, *under, *at, (**attributes).clone()))
+            }
+            Content::State(parent, state) => Some(self.history_entry(place(*parent)?, (**state).clone())),
             Content::In(directory) => self.look_up(*directory, &item.name).await.ok(),
         }
     }

@@ -75,13 +75,13 @@ impl Filesystem {
         }
     }
 
-    /// The entry of an inode of an old version, counted as one look-up. `entry` is the `.versions` entry it lies under.
-    pub(super) fn old_entry(&self, entry: NodeId, at: VolumeVersion, attributes: Attributes) -> Entry {
+    /// The entry of an inode of an old version, found at `place` and counted as one look-up. `entry` is the `.versions` entry it lies under.
+    pub(super) fn old_entry(&self, place: (NodeId, FileName), entry: NodeId, at: VolumeVersion, attributes: Attributes) -> Entry {
         let key = match attributes.kind {
             FileKind::Directory => Key::OldDirectory(entry, attributes.inode),
             _ => Key::OldFile(attributes.inode, attributes.version),
         };
-        self.interned(key, Old { at, attributes, entry: Some(entry) }, FOREVER)
+        self.interned(key, Old { at, attributes, entry: Some(entry), place }, FOREVER)
     }
 
     /// The entry of an old inode under `key`, whose name may be believed for `entry_lifetime`.

@@ -8,33 +8,33 @@ use weft_common::wire::{At, FileKind, HistoryState, NamespaceAnswer, Query, Tag}
 
 use super::holds::LABEL_LIFETIME;
 use super::{Entry, Failure, Filesystem, not_found, unexpected};
-use crate::inode::{Key, Label, Node, Old, parse_state_name};
+use crate::inode::{Key, Label, Node, NodeId, Old, parse_state_name};
 
 /// How far clocks of this host and the version manager may differ. A time further back means the same version for ever.
 const CLOCK_SKEW_MAX: Duration = Duration::from_secs(60);
 
 impl Filesystem {
     /// `D/.versions/LABEL`.
-    pub(super) async fn version_entry(&self, directory: InodeNumber, name: &FileName) -> Result<Entry, Failure> {
-        let (at, lifetime) = self.resolve(name).await?;
-        self.holds.use_version(at);
+    pub(super) async fn version_entry(&self, parent: NodeId, directory: InodeNumber, name: &FileName) -> Result<Entry, Failure> {
+        let (at, lifetime) = self.resolve(directory, name).await?;
+        self.uses.note(at);
         let attributes = self.attributes_at(At::Version(at), directory).await?;
         let key = Key::Entry(directory, name.as_bytes().to_vec(), at);
-        Ok(self.interned(key, Old { at, attributes, entry: None }, lifetime))
+        Ok(self.interned(key, Old { at, attributes, entry: None, place: (parent, name.clone()) }, lifetime))
     }
 
-    /// The version that a label means now, and how long that will hold.
-    async fn resolve(&self, name: &FileName) -> Result<(VolumeVersion, Duration), Failure> {
+    /// The version that a label means now in a directory, and how long that will hold.
+    async fn resolve(&self, directory: InodeNumber, name: &FileName) -> Result<(VolumeVersion, Duration), Failure> {
         match Label::parse(name.as_bytes()).ok_or_else(not_found)? {
             Label::Number(version) => {
                 // What is kept can be thinned: the kernel asks again, so that it is known what is in use.
-                Ok((self.version(Query::Version(version)).await?, LABEL_LIFETIME))
+                Ok((self.version(Query::Version { directory, version }).await?, LABEL_LIFETIME))
             }
             Label::Time(time) => {
                 let time = time.through_second();
                 let is_past = time.after(CLOCK_SKEW_MAX) < Timestamp::from(SystemTime::now());
                 let lifetime = if is_past { LABEL_LIFETIME } else { Duration::ZERO };
-                Ok((self.version(Query::VersionAt(time)).await?, lifetime))
+                Ok((self.version(Query::VersionAt { directory, time }).await?, lifetime))
             }
             Label::Tag(tag) => Ok((self.version(Query::VersionTagged(tag)).await?, self.settings.entry_lifetime)),
         }
@@ -59,18 +59,24 @@ impl Filesystem {
     }
 
     /// `D/.history/FILE/N.ext`.
-    pub(super) async fn state_entry(&self, directory: InodeNumber, file: FileName, name: &FileName) -> Result<Entry, Failure> {
+    pub(super) async fn state_entry(
+        &self,
+        parent: NodeId,
+        directory: InodeNumber,
+        file: FileName,
+        name: &FileName,
+    ) -> Result<Entry, Failure> {
         let version = parse_state_name(file.as_bytes(), name.as_bytes()).ok_or_else(not_found)?;
         let before = VolumeVersion(version.0.checked_sub(1).ok_or_else(not_found)?);
         let (states, _) = self.states(directory, &file, before, 1).await?;
         let state = states.into_iter().find(|state| state.from == version).ok_or_else(not_found)?;
-        Ok(self.history_entry(state))
+        Ok(self.history_entry((parent, name.clone()), state))
     }
 
     /// The entry of one state of a file, counted as one look-up.
-    pub(super) fn history_entry(&self, state: HistoryState) -> Entry {
+    pub(super) fn history_entry(&self, place: (NodeId, FileName), state: HistoryState) -> Entry {
         let key = Key::OldFile(state.attributes.inode, state.attributes.version);
-        self.interned(key, Old { at: state.from, attributes: state.attributes, entry: None }, LABEL_LIFETIME)
+        self.interned(key, Old { at: state.from, attributes: state.attributes, entry: None, place }, LABEL_LIFETIME)
     }
 
     /// States of one name, files only, and whether there are more behind them.
@@ -91,7 +97,7 @@ impl Filesystem {
         }
     }
 
-    /// Versions of a directory behind `after`, and whether there are more behind them.
+    /// Kept versions of a directory behind `after`, and whether there are more behind them.
     pub(super) async fn versions_of(
         &self,
         directory: InodeNumber,

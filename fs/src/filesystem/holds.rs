@@ -1,56 +1,77 @@
 //! What this mount uses of the past: told with every renewal of the session, so that retention does not take it away meanwhile.
+//!
+//! Whatever the kernel remembers of a version it can open without asking, by a path that it knows or from a directory that a
+//! program stands in. So a version is held as long as the kernel remembers anything of it. To let go of a version the kernel is
+//! told to drop its name: it forgets what is not in use below it. That happens to a version that was not looked into for a while,
+//! and at once to one that is not kept any more; and again at each renewal, with all names below it, since what was in use
+//! leaves names behind which are found from nowhere.
 
 use std::collections::HashMap;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use weft_common::client::Held;
-use weft_common::id::VolumeVersion;
+use weft_common::client::{Held, Holder, InUse};
+use weft_common::id::{VolumeId, VolumeVersion};
 
 use super::Filesystem;
 use crate::handle::Open;
 use crate::lock;
 
-/// A version that was entered or read in is in use for so long: a program may stand in it. Longer than the kernel keeps the
-/// look-up of a version ([`LABEL_LIFETIME`]), so whoever uses paths is never without.
-const USE_SPAN: Duration = Duration::from_secs(60);
-/// How long the kernel may keep the look-up of a version in `.versions`. Two renewals of the session take longer.
+/// The kernel keeps what it knows of a version for so long after the last look-up in it.
+const IDLE_SPAN: Duration = Duration::from_secs(60);
+/// How long the kernel may keep the look-up of a version in `.versions`: whoever uses paths is seen so often. Well below
+/// [`IDLE_SPAN`].
 pub(super) const LABEL_LIFETIME: Duration = Duration::from_secs(10);
 
-/// Versions that were used lately.
+/// When versions were last looked into.
 #[derive(Debug, Default)]
-pub(super) struct Holds(Mutex<HashMap<VolumeVersion, Instant>>);
+pub(super) struct Uses(Mutex<HashMap<VolumeVersion, Instant>>);
 
-impl Holds {
+impl Uses {
     /// `version` is being used.
-    pub(super) fn use_version(&self, version: VolumeVersion) {
+    pub(super) fn note(&self, version: VolumeVersion) {
         lock(&self.0).insert(version, Instant::now());
     }
 
-    fn used(&self) -> Vec<VolumeVersion> {
-        let mut used = lock(&self.0);
-        used.retain(|_, last| last.elapsed() < USE_SPAN);
-        used.keys().copied().collect()
+    /// Whether a version was used lately. Forgets when the others were.
+    fn lately(&self) -> impl Fn(VolumeVersion) -> bool + use<> {
+        let mut uses = lock(&self.0);
+        uses.retain(|_, last| last.elapsed() < IDLE_SPAN);
+        let lately: std::collections::HashSet<_> = uses.keys().copied().collect();
+        move |version| lately.contains(&version)
     }
 }
 
 impl Filesystem {
-    /// Everything that is in use of the past.
-    pub(crate) fn holds(&self) -> Vec<Held> {
+    /// For a request that may find and take hold of something of the past; to be kept until it is done.
+    pub(crate) fn begin_use(&self) -> Option<InUse> {
+        self.volume.begin_use()
+    }
+}
+
+impl Holder for Filesystem {
+    fn held(&self) -> Vec<Held> {
+        let is_in_use = self.uses.lately();
+        self.kernel.drop_entries(self.nodes.names_at(|version| !is_in_use(version)));
         let volume = self.volume.info().id;
-        let mut holds: Vec<Held> = self.holds.used().into_iter().map(|version| Held::Version(volume, version)).collect();
+        let mut held: Vec<Held> = self.nodes.versions().into_iter().map(|version| Held::Version(volume, version)).collect();
         for file in self.files.all() {
-            holds.push(Held::Inode(volume, file.inode));
+            held.push(Held::Inode(volume, file.inode));
             let state = file.state();
             let trees = state.views.iter().filter_map(|view| view.attributes.tree).chain(state.newest.tree);
-            holds.extend(trees.map(|tree| Held::Content(tree.blob, tree.version)));
+            held.extend(trees.map(|tree| Held::Content(tree.blob, tree.version)));
         }
         let old = self.handles.all().into_iter().filter_map(|open| match open {
             Open::Old(handle) => Some(Held::Content(handle.tree.blob, handle.tree.version)),
             _ => None,
         });
-        holds.extend(old);
-        holds
+        held.extend(old);
+        held
+    }
+
+    fn let_go(&self, versions: &[(VolumeId, VolumeVersion)]) {
+        let volume = self.volume.info().id;
+        self.kernel.drop_entries(self.nodes.names_at(|version| versions.contains(&(volume, version))));
     }
 }
 
@@ -72,18 +93,38 @@ mod tests {
             versions.dedup();
             versions
         };
-        assert_eq!(contents(&mount.filesystem.holds()), [0u64; 0]);
+        assert_eq!(contents(&mount.filesystem.held()), [0u64; 0]);
         let live = mount.open("frame", READ).await;
-        let now = mount.filesystem.holds();
+        let now = mount.filesystem.held();
         assert!(now.iter().any(|held| matches!(held, Held::Inode(..))), "{now:?}");
         let newest = contents(&now);
         let old = mount.open(".versions/2/frame", READ).await;
-        let holds = mount.filesystem.holds();
+        let holds = mount.filesystem.held();
         assert!(holds.contains(&Held::Version(volume_id(&mount), VolumeVersion(2))), "{holds:?}");
         assert_eq!(contents(&holds), [newest[0] - 1, newest[0]]);
         mount.close(live).await.unwrap();
         mount.close(old).await.unwrap();
-        assert_eq!(contents(&mount.filesystem.holds()), [0u64; 0]);
+        assert_eq!(contents(&mount.filesystem.held()), [0u64; 0]);
+    }
+
+    #[tokio::test]
+    async fn what_is_not_kept_any_more_is_held_until_the_kernel_forgets_it() {
+        let volume = FakeVolume::new();
+        let mount = TestMount::new(&volume);
+        mount.put("frame", b"first").await;
+        mount.put("frame", b"second").await;
+        let versions = mount.find(".versions").await.unwrap().node;
+        let entry = mount.find(".versions/2").await.unwrap().node;
+        let file = mount.filesystem.look_up(entry, b"frame").await.unwrap().node;
+        let version = (volume_id(&mount), VolumeVersion(2));
+        let held = Held::Version(version.0, version.1);
+        mount.filesystem.let_go(&[version]);
+        assert!(mount.has_dropped_name(versions, "2").await);
+        assert!(mount.filesystem.held().contains(&held), "a program stands in it");
+        mount.filesystem.forget(entry, 1);
+        assert!(mount.filesystem.held().contains(&held), "a program has the file");
+        mount.filesystem.forget(file, 1);
+        assert!(!mount.filesystem.held().contains(&held));
     }
 
     fn volume_id(mount: &TestMount) -> weft_common::id::VolumeId {

@@ -74,10 +74,10 @@ impl Kernel {
         }
     }
 
-    /// The kernel drops a name. Does not wait.
-    pub(crate) fn drop_entry(&self, parent: NodeId, name: FileName) {
-        if let Some(cache) = self.cache.get().cloned() {
-            self.runtime.spawn_blocking(move || cache.drop_entry(parent, &name));
+    /// The kernel drops names, and what it knows below them but for what is in use. Does not wait.
+    pub(crate) fn drop_entries(&self, names: Vec<(NodeId, FileName)>) {
+        if let Some(cache) = self.cache.get().cloned().filter(|_| !names.is_empty()) {
+            self.runtime.spawn_blocking(move || names.iter().for_each(|(parent, name)| cache.drop_entry(*parent, name)));
         }
     }
 }

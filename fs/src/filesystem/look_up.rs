@@ -29,13 +29,13 @@ impl Filesystem {
             },
             Node::Old(_) if name.is_reserved() => Err(not_found()),
             Node::Old(old) => {
-                self.holds.use_version(old.at);
-                let attributes = self.look_up_at(At::Version(old.at), old.attributes.inode, name).await?;
-                Ok(self.old_entry(old.entry.unwrap_or(parent), old.at, attributes))
+                self.uses.note(old.at);
+                let attributes = self.look_up_at(At::Version(old.at), old.attributes.inode, name.clone()).await?;
+                Ok(self.old_entry((parent, name), old.entry.unwrap_or(parent), old.at, attributes))
             }
-            Node::Versions(directory) => self.version_entry(directory, &name).await,
+            Node::Versions(directory) => self.version_entry(parent, directory, &name).await,
             Node::History(directory) => self.file_history_entry(directory, name).await,
-            Node::FileHistory(directory, file) => self.state_entry(directory, file, &name).await,
+            Node::FileHistory(directory, file) => self.state_entry(parent, directory, file, &name).await,
         }
     }
 

@@ -49,7 +49,7 @@ use crate::write::Publisher;
 use crate::write::buffer::Budget;
 use crate::write::pending::Pending;
 use crate::write::upload::Uploader;
-use holds::Holds;
+use holds::Uses;
 use recent::Recent;
 
 /// What never changes is cached for this long.
@@ -100,7 +100,7 @@ pub(crate) struct Filesystem {
     kernel: Arc<Kernel>,
     recent: Recent,
     own: OwnVersions,
-    holds: Holds,
+    uses: Uses,
     /// The newest volume version whose changes the kernel was told of.
     seen: AtomicU64,
 }
@@ -126,7 +126,7 @@ impl Filesystem {
             kernel,
             recent: Recent::new(),
             own: OwnVersions::default(),
-            holds: Holds::default(),
+            uses: Uses::default(),
             seen: AtomicU64::new(0),
         }
     }

@@ -50,7 +50,7 @@ impl Filesystem {
             }
             Node::Old(_) if mode.write || mode.truncate => Err(read_only()),
             Node::Old(old) => {
-                self.holds.use_version(old.at);
+                self.uses.note(old.at);
                 let tree = old.attributes.tree.ok_or_else(not_a_file)?;
                 let handle = self.handles.next();
                 let (inode, at, sequence) = (old.attributes.inode, old.at, Mutex::new(Sequence::default()));

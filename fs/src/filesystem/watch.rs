@@ -109,8 +109,7 @@ impl Filesystem {
         if !is_dirty {
             self.kernel.drop_pages_now(self.nodes.peek(change.inode)).await;
         }
-        for (parent, name) in change.place.iter().chain(&change.old_place) {
-            self.kernel.drop_entry((*parent).into(), name.clone());
-        }
+        let places = change.place.iter().chain(&change.old_place);
+        self.kernel.drop_entries(places.map(|(parent, name)| ((*parent).into(), name.clone())).collect());
     }
 }

@@ -74,7 +74,10 @@ impl Adapter {
         answer: impl FnOnce(R, T) + Send + 'static,
     ) {
         let id = request.unique().0;
+        let in_use = self.filesystem.begin_use();
         let task = async move {
+            // Until what the request found is held, that is, until it is done.
+            let _in_use = in_use;
             match AssertUnwindSafe(work).catch_unwind().await {
                 Ok(result) => settle(operation, id, reply, result, answer),
                 Err(_) => {

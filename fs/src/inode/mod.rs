@@ -53,6 +53,8 @@ pub(crate) struct Old {
     pub(crate) attributes: Attributes,
     /// The `.versions` entry under which it lies; `None` if it is one itself, or a state in `.history`.
     pub(crate) entry: Option<NodeId>,
+    /// The directory and the name that the kernel found it by last.
+    pub(crate) place: (NodeId, FileName),
 }
 
 /// What a number stands for.

@@ -1,6 +1,6 @@
 //! Numbers of inodes that are no live inodes of the volume, for as long as the kernel remembers them.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Mutex;
 use weft_common::id::{BlobId, BlobVersion, InodeNumber, VolumeVersion};
 use weft_common::name::FileName;
@@ -39,7 +39,40 @@ struct Inner {
     by_key: HashMap<Key, NodeId>,
     by_id: HashMap<NodeId, Slot>,
     aliases: HashMap<InodeNumber, NodeId>,
+    /// How many numbers stand for something at which version.
+    versions: BTreeMap<VolumeVersion, usize>,
     last: u64,
+}
+
+impl Inner {
+    fn count_version(&mut self, node: &Node) {
+        if let Node::Old(old) = node {
+            *self.versions.entry(old.at).or_default() += 1;
+        }
+    }
+
+    fn uncount_version(&mut self, node: &Node) {
+        if let Node::Old(old) = node
+            && let Some(count) = self.versions.get_mut(&old.at)
+        {
+            *count -= 1;
+            if *count == 0 {
+                self.versions.remove(&old.at);
+            }
+        }
+    }
+
+    /// A state of a file was found once more. The newest version that it was found through stands for it: it will be kept the longest.
+    fn see_at(&mut self, id: NodeId, found: Node) {
+        let Some(slot) = self.by_id.get_mut(&id) else { return };
+        if let (Node::Old(known), Node::Old(new)) = (&slot.node, &found)
+            && known.at <= new.at
+        {
+            let before = std::mem::replace(&mut slot.node, found.clone());
+            self.uncount_version(&before);
+            self.count_version(&found);
+        }
+    }
 }
 
 /// The table.
@@ -57,6 +90,9 @@ impl NodeTable {
             if let Some(slot) = inner.by_id.get_mut(&id) {
                 slot.look_ups += 1;
             }
+            if matches!(key, Key::OldFile(..)) {
+                inner.see_at(id, node());
+            }
             return id;
         }
         inner.last += 1;
@@ -64,9 +100,33 @@ impl NodeTable {
         if let Key::Alias(inode, ..) = key {
             inner.aliases.insert(inode, id);
         }
+        let node = node();
+        inner.count_version(&node);
         inner.by_key.insert(key.clone(), id);
-        inner.by_id.insert(id, Slot { key, node: node(), look_ups: 1 });
+        inner.by_id.insert(id, Slot { key, node, look_ups: 1 });
         id
+    }
+
+    /// The versions that the kernel remembers something of: it can open that without asking by which name.
+    pub(crate) fn versions(&self) -> Vec<VolumeVersion> {
+        lock(&self.0).versions.keys().copied().collect()
+    }
+
+    /// The names by which the kernel found what it remembers of the versions that `is_meant` says; entries of `.versions` come first,
+    /// since most of the others go with them.
+    pub(crate) fn names_at(&self, is_meant: impl Fn(VolumeVersion) -> bool) -> Vec<(NodeId, FileName)> {
+        let inner = lock(&self.0);
+        if !inner.versions.keys().any(|version| is_meant(*version)) {
+            return Vec::new();
+        }
+        let meant = |is_entry: bool| {
+            inner.by_id.values().filter_map(move |slot| match &slot.node {
+                Node::Old(old) if matches!(slot.key, Key::Entry(..)) == is_entry => Some(old),
+                _ => None,
+            })
+        };
+        let meant = meant(true).chain(meant(false)).filter(|old| is_meant(old.at));
+        meant.map(|old| old.place.clone()).collect()
     }
 
     /// What `id` stands for; `None` if the kernel was never told of it, or has forgotten it.
@@ -101,6 +161,7 @@ impl NodeTable {
             return;
         }
         if let Some(slot) = inner.by_id.remove(&id) {
+            inner.uncount_version(&slot.node);
             inner.by_key.remove(&slot.key);
             if let Key::Alias(inode, ..) = slot.key
                 && inner.aliases.get(&inode) == Some(&id)
@@ -151,5 +212,36 @@ mod tests {
         table.forget(alias, 2);
         assert_eq!(table.peek(inode), NodeId(9));
         assert_eq!(table.count(), 0);
+    }
+
+    fn old(at: u64, entry: Option<NodeId>) -> Node {
+        let (file, time) = (weft_common::wire::FileKind::File, weft_common::time::Timestamp(0));
+        let attributes = crate::testing::attributes(InodeNumber(7), file, VolumeVersion(3), time);
+        let place = (entry.unwrap_or(NodeId::ROOT), FileName::new(format!("at{at}").as_str()).unwrap());
+        Node::Old(std::sync::Arc::new(crate::inode::Old { at: VolumeVersion(at), attributes, entry, place }))
+    }
+
+    #[test]
+    fn a_version_is_remembered_until_nothing_of_it_is_and_a_shared_state_by_its_newest() {
+        let table = NodeTable::default();
+        let root = InodeNumber(1);
+        let [five, nine] = [5, 9].map(|at| {
+            let label = at.to_string().into_bytes();
+            table.intern(Key::Entry(root, label, VolumeVersion(at)), || old(at, None))
+        });
+        let state = Key::OldFile(InodeNumber(7), VolumeVersion(3));
+        let [file, again, other] =
+            [(5, five), (9, nine), (5, five)].map(|(at, entry)| table.intern(state.clone(), || old(at, Some(entry))));
+        assert!(file == again && again == other);
+        assert!(matches!(table.get(file), Some(Node::Old(old)) if old.at.0 == 9), "the version that is kept the longest");
+        let name = |parent: NodeId, name: &str| (parent, FileName::new(name).unwrap());
+        assert_eq!(table.names_at(|version| version.0 < 9), [name(NodeId::ROOT, "at5")]);
+        assert_eq!(table.names_at(|_| true)[2..], [name(nine, "at9")], "below the entries, behind them");
+        table.forget(five, 1);
+        assert_eq!(table.versions(), [VolumeVersion(9)]);
+        table.forget(nine, 1);
+        assert_eq!(table.versions(), [VolumeVersion(9)], "of the file");
+        table.forget(file, 3);
+        assert_eq!((table.versions(), table.names_at(|_| true)), (vec![], vec![]));
     }
 }

@@ -3,6 +3,7 @@
 mod namespace;
 mod volume;
 
+pub(crate) use namespace::attributes;
 pub(crate) use volume::FakeVolume;
 
 use std::sync::{Arc, Mutex};
@@ -27,16 +28,18 @@ pub(crate) const APPEND: OpenMode = OpenMode { append: true, ..WRITE };
 /// Opens for writing anew.
 pub(crate) const TRUNCATE: OpenMode = OpenMode { truncate: true, ..WRITE };
 
-/// Remembers what the kernel was told to drop.
+/// Remembers what the kernel was told to drop: inodes, and names.
 #[derive(Debug, Default)]
-pub(crate) struct Dropped(Mutex<Vec<NodeId>>);
+pub(crate) struct Dropped(Mutex<Vec<NodeId>>, Mutex<Vec<(NodeId, FileName)>>);
 
 impl KernelCache for Dropped {
     fn drop_inode(&self, node: NodeId) {
         lock(&self.0).push(node);
     }
 
-    fn drop_entry(&self, _: NodeId, _: &FileName) {}
+    fn drop_entry(&self, parent: NodeId, name: &FileName) {
+        lock(&self.1).push((parent, name.clone()));
+    }
 }
 
 /// One mount of a volume in memory.
@@ -71,13 +74,13 @@ impl TestMount {
 
     /// Whether the kernel was told to drop pages of `node`. Waits for the thread that tells it.
     pub(crate) async fn has_dropped(&self, node: NodeId) -> bool {
-        for _ in 0..200 {
-            if lock(&self.dropped.0).contains(&node) {
-                return true;
-            }
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-        false
+        becomes(|| lock(&self.dropped.0).contains(&node)).await
+    }
+
+    /// Whether the kernel was told to drop `name` of `parent`. Waits likewise.
+    pub(crate) async fn has_dropped_name(&self, parent: NodeId, name: &str) -> bool {
+        let name = FileName::new(name).expect("a name");
+        becomes(|| lock(&self.dropped.1).contains(&(parent, name.clone()))).await
     }
 
     /// Walks a path from the root.
@@ -185,4 +188,15 @@ impl TestMount {
 /// The error number of a failure.
 pub(crate) fn errno<T: std::fmt::Debug>(result: Result<T, Failure>) -> i32 {
     result.expect_err("a failure").errno()
+}
+
+/// Whether something comes true within a second.
+async fn becomes(is_so: impl Fn() -> bool) -> bool {
+    for _ in 0..200 {
+        if is_so() {
+            return true;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    false
 }

@@ -41,7 +41,8 @@ fn refuse<T>(kind: ErrorKind) -> Result<T, ClientError> {
     Err(ServiceError::new(kind, "the volume in memory refuses").into())
 }
 
-fn attributes(inode: InodeNumber, kind: FileKind, version: VolumeVersion, time: Timestamp) -> Attributes {
+/// Attributes of a new inode.
+pub(crate) fn attributes(inode: InodeNumber, kind: FileKind, version: VolumeVersion, time: Timestamp) -> Attributes {
     let blob = BlobId { volume: VOLUME, number: inode.0 };
     Attributes {
         inode,
@@ -252,9 +253,9 @@ impl Names {
             },
             Query::ListXattrs(number) => Ok(NamespaceAnswer::Names(inode(number)?.xattrs.keys().cloned().collect())),
             Query::Latest => Ok(NamespaceAnswer::Version(self.latest())),
-            Query::Version(version) if version <= self.latest() => Ok(NamespaceAnswer::Version(version)),
-            Query::Version(_) => refuse(ErrorKind::NotFound),
-            Query::VersionAt(time) => {
+            Query::Version { version, .. } if version <= self.latest() => Ok(NamespaceAnswer::Version(version)),
+            Query::Version { .. } => refuse(ErrorKind::NotFound),
+            Query::VersionAt { time, .. } => {
                 let seconds = time.seconds() - EPOCH_SECONDS;
                 match u64::try_from(seconds) {
                     Ok(version) => Ok(NamespaceAnswer::Version(VolumeVersion(version.min(self.latest().0)))),

@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use weft_common::clock::Clock;
 use weft_common::id::ClusterId;
 use weft_common::limits::BACKGROUND_SYNC;
+use weft_common::limits::DELETES_PER_SECOND_DEFAULT;
 use weft_common::rpc::Address;
 use weft_common::time::Timestamp;
 use weft_common::wire::ProviderRole;
@@ -97,7 +98,7 @@ impl Process {
         let clock = Arc::new(CollectorClock { machine: self.clock.clone(), network, plant: self.world.plant });
         self.life.spawn(async move {
             let (_stop, stopped) = watch::channel(false);
-            run_helper(line, vec![Address(MANAGER.to_owned())], clock, stopped).await;
+            run_helper(line, vec![Address(MANAGER.to_owned())], clock, DELETES_PER_SECOND_DEFAULT, stopped).await;
         });
         let (process, failing) = (self.clone(), manager.clone());
         self.life.spawn(async move {

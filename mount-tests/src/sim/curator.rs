@@ -4,7 +4,7 @@ use super::client::Client;
 use super::deeds::{at, author};
 use super::history::{Deed, Place};
 use weft_common::client::{ClientError, Namespace};
-use weft_common::id::VolumeVersion;
+use weft_common::id::{ROOT_INODE, VolumeVersion};
 use weft_common::wire::{At, Attributes, Change, ChangeReply, NamespaceAnswer, Query, SweepExtent, VersionRange};
 
 impl Client {
@@ -69,7 +69,7 @@ impl Client {
     /// Those of the client library.
     pub async fn thin(&self, first: u64, last: u64) -> Result<(), ClientError> {
         let range = VersionRange { first: VolumeVersion(first), last: VolumeVersion(last) };
-        let count = self.volume.cluster().thin(self.volume.info().id, vec![range]).await?;
+        let count = self.volume.cluster().thin(self.volume.info().id, ROOT_INODE, vec![range]).await?;
         self.log(format_args!("{count} of N{first} to N{last} are thinned"));
         self.stage.world.count("thinning");
         Ok(())

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use std::fmt;
 use std::time::Duration;
 use weft_common::client::{BlobStore, ClientError, Held, Hold, Namespace};
-use weft_common::id::{InodeNumber, VolumeVersion};
+use weft_common::id::{InodeNumber, ROOT_INODE, VolumeVersion};
 use weft_common::name::FileName;
 use weft_common::weave::{ByteRange, Tree};
 use weft_common::wire::{At, Attributes, DirectoryEntry, ErrorKind, NamespaceAnswer, Query};
@@ -162,7 +162,8 @@ impl Client {
         let (world, ledger) = (&self.stage.world, &self.stage.network.ledger);
         let began = world.elapsed();
         let claim = self.claim(Held::Version(self.volume.info().id, VolumeVersion(version)));
-        if let Err(error) = self.volume.query(At::Head, Query::Version(VolumeVersion(version))).await {
+        let query = Query::Version { directory: ROOT_INODE, version: VolumeVersion(version) };
+        if let Err(error) = self.volume.query(At::Head, query).await {
             let is_owed = ledger.is_owed(version, began, world.elapsed());
             self.judge_failure(&error, is_owed, format_args!("N{version}"));
             return Err(error);

@@ -56,7 +56,7 @@ async fn set_up(stage: &Stage, plan: &Plan) -> Result<Vec<u64>, ClientError> {
     let client = Client::connect(stage, "setup", &life, Duration::from_secs(30)).await?;
     if let Some(span) = plan.keep_all {
         let policy = Retention { keep_all: Some(span), ..Retention::default() };
-        cluster.set_retention(client.volume().info().id, policy).await?;
+        cluster.set_retention(client.volume().info().id, ROOT_INODE, Some(policy)).await?;
     }
     let mut directories = vec![ROOT_INODE.0];
     for name in ["a", "b"] {

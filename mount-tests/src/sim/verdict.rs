@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::time::Instant;
 use weft_common::client::{BlobStore, ClientError, Fsck, Namespace};
-use weft_common::id::{BlobId, BlobVersion, InodeNumber, VolumeVersion};
+use weft_common::id::{BlobId, BlobVersion, InodeNumber, ROOT_INODE, VolumeVersion};
 use weft_common::limits::{SESSION_LEASE, TICKET_LEASE};
 use weft_common::time::Timestamp;
 use weft_common::weave::ByteRange;
@@ -127,7 +127,7 @@ async fn read_all(stage: &Stage, client: &Client, model: &Model) -> Result<(), C
 }
 
 async fn read_the_kept(stage: &Stage, client: &Client, model: &Model) -> Result<(), ClientError> {
-    let kept = client.volume().cluster().kept_versions(client.volume().info().id).await?;
+    let kept = client.volume().cluster().kept_versions(client.volume().info().id, ROOT_INODE).await?;
     let places: Vec<_> = model.names.keys().cloned().collect();
     for _ in 0..OLD_VERSIONS_READ {
         if let (Some(kept), Some(place)) = (stage.world.pick(&kept), stage.world.pick(&places)) {

@@ -19,6 +19,7 @@ pub fn example(listen: &str, advertise: &str) -> String {
             "metadata_store" => "# metadata_store = \"store/metadata\"".to_owned(),
             "data_store" => "# data_store = \"store/data\"".to_owned(),
             "zone" => "zone = \"default\"".to_owned(),
+            "deletes_per_second" => "# deletes_per_second = 2000".to_owned(),
             "log" => "log = \"info\"".to_owned(),
             other => format!("# {other} ="),
         };

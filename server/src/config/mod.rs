@@ -14,8 +14,10 @@ use serde::Deserialize;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use tracing_subscriber::EnvFilter;
+use weft_common::limits::DELETES_PER_SECOND_DEFAULT;
 use weft_common::rpc::{Address, DEFAULT_PORT};
 
 /// Longest zone name, in bytes.
@@ -33,6 +35,10 @@ pub const KEYS: &[(&str, &str)] = &[
     ("metadata_store", "folder of the metadata provider's tree nodes; default metadata under store"),
     ("data_store", "folder of the data provider's page objects; default data under store"),
     ("zone", "what fails together with this machine (rack, room); copies are spread over zones; default \"default\""),
+    (
+        "deletes_per_second",
+        "copies of page objects and nodes that a version manager has deleted per second at most; default 2000",
+    ),
     ("log", "what is logged: error, warn, info, debug, trace, or per module as in RUST_LOG, which wins; default info"),
 ];
 
@@ -106,6 +112,7 @@ struct Document {
     metadata_store: Option<PathBuf>,
     data_store: Option<PathBuf>,
     zone: Option<String>,
+    deletes_per_second: Option<NonZeroU32>,
     log: Option<String>,
 }
 
@@ -130,6 +137,8 @@ pub struct Config {
     pub data_store: PathBuf,
     /// Fails together with others of this zone.
     pub zone: String,
+    /// How fast collection deletes copies of page objects and nodes; for the version manager.
+    pub deletes_per_second: NonZeroU32,
     /// Log filter.
     pub log: String,
 }
@@ -196,6 +205,7 @@ impl Document {
             metadata_store: place(self.metadata_store, "metadata"),
             data_store: place(self.data_store, "data"),
             zone,
+            deletes_per_second: self.deletes_per_second.unwrap_or(DELETES_PER_SECOND_DEFAULT),
             log,
         };
         check_stores(&config)?;

@@ -22,19 +22,21 @@ fn the_least_that_is_needed() {
     assert_eq!(config.identity, Path::new("/etc/weft/identity"));
     assert_eq!(config.manager_store, Path::new("/etc/weft/store/manager"));
     assert_eq!((config.zone.as_str(), config.log.as_str()), ("default", "info"));
+    assert_eq!(config.deletes_per_second.get(), 2000);
 }
 
 #[test]
 fn everything_set() {
     let config = parse(
         "roles = ['data', 'metadata']\nlisten = '[::]:7000'\nadvertise = 'server-2:7000'\nmanagers = ['server-1', '[fe80::1]:9', '10.0.0.1:3']\n\
-         identity = '/keys'\nstore = '/srv'\ndata_store = '/disk1/data'\nzone = 'rack 3'\nlog = 'warn,weft_server=debug'",
+         identity = '/keys'\nstore = '/srv'\ndata_store = '/disk1/data'\nzone = 'rack 3'\ndeletes_per_second = 50\nlog = 'warn,weft_server=debug'",
     )
     .unwrap();
     assert!(config.has(Role::Data) && config.has(Role::Metadata) && !config.has(Role::VersionManager));
     let managers: Vec<_> = config.managers.iter().map(|manager| manager.0.as_str()).collect();
     assert_eq!(managers, ["server-1:9338", "[fe80::1]:9", "10.0.0.1:3"]);
     assert_eq!(config.identity, Path::new("/keys"));
+    assert_eq!(config.deletes_per_second.get(), 50);
     assert_eq!(config.metadata_store, Path::new("/srv/metadata"));
     assert_eq!(config.data_store, Path::new("/disk1/data"));
 }
@@ -58,6 +60,7 @@ fn wrong_values_say_what_would_be_right() {
     assert_complains("roles = ['data']\nmanagers = ['weft://server']", &["managers: 'weft://server'"]);
     assert_complains("roles = ['data']\nmanagers = ['server:0']", &["managers"]);
     assert_complains("roles = ['version-manager']\nzone = ''", &["zone"]);
+    assert_complains("roles = ['version-manager']\ndeletes_per_second = 0", &["line 2", "nonzero"]);
     assert_complains("roles = ['version-manager']\nlog = 'a=b=c'", &["log: 'a=b=c'"]);
     let shared = "roles = ['version-manager', 'data']\nmanager_store = '/x'\ndata_store = '/x'";
     assert_complains(shared, &["data_store: /x is manager_store already"]);
@@ -90,6 +93,7 @@ fn the_example_is_valid_and_shows_every_key() {
     let uncommented = text
         .replace("# manager_store", "manager_store")
         .replace("# data_store", "data_store")
+        .replace("# deletes_per_second", "deletes_per_second")
         .replace("# metadata_store", "metadata_store");
     assert_eq!(parse(&uncommented).unwrap(), config);
 }

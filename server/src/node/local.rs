@@ -12,6 +12,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use weft_common::id::ClusterId;
+use weft_common::limits::DELETES_PER_SECOND_DEFAULT;
 use weft_common::rpc::{Address, Rpc};
 use weft_common::transport::{Holder, Identity, Listener, create_cluster_files, random_cluster_id};
 
@@ -81,6 +82,7 @@ fn local_config(folder: &Path, identity: PathBuf, address: SocketAddr) -> Config
         metadata_store: store.join("metadata"),
         data_store: store.join("data"),
         zone: "local".into(),
+        deletes_per_second: DELETES_PER_SECOND_DEFAULT,
         log: "info".into(),
     }
 }

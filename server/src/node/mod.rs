@@ -29,7 +29,8 @@ use crate::config::{Config, Role};
 use crate::placement::PlacementService;
 use crate::storage::StoreError;
 use crate::version::{Manager, ManagerError, ManagerOptions};
-use crate::{collector, helper};
+use crate::{collector, helper, recovery};
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -189,7 +190,7 @@ impl Node {
         }
         if config.has(Role::VersionManager) {
             let (rpc, managers, stopped) = (self.rpc.clone(), self.managers.clone(), stopped.clone());
-            self.background.spawn(run_helper(rpc, managers, Arc::new(SystemClock), stopped));
+            self.background.spawn(run_helper(rpc, managers, Arc::new(SystemClock), config.deletes_per_second, stopped));
         }
     }
 
@@ -296,15 +297,28 @@ fn open_providers(config: &Config, cluster: ClusterId) -> Result<Vec<Provider>, 
     wanted.map(|(role, provider, folder)| Provider::open(role, provider, folder, cluster)).collect()
 }
 
-/// Helps the writers of the cluster, and collects what nobody needs any more, until `stopped`, as a client of it. Policies go by `clock`.
-pub async fn run_helper(rpc: Arc<dyn Rpc>, managers: Vec<Address>, clock: Arc<dyn Clock>, mut stopped: watch::Receiver<bool>) {
-    let options = ClientOptions { purpose: "helper".into(), memory: HELPER_MEMORY, ..ClientOptions::default() };
+/// Helps the writers of the cluster, collects what nobody needs any more at the given pace, and looks after what was lost with the power,
+/// until `stopped`, as a client of it. Policies go by `clock`.
+pub async fn run_helper(
+    rpc: Arc<dyn Rpc>,
+    managers: Vec<Address>,
+    clock: Arc<dyn Clock>,
+    deletes_per_second: NonZeroU32,
+    mut stopped: watch::Receiver<bool>,
+) {
+    let options = ClientOptions {
+        purpose: "helper".into(),
+        memory: HELPER_MEMORY,
+        deletes_per_second: Some(deletes_per_second),
+        ..ClientOptions::default()
+    };
     let work = async {
         loop {
             match Cluster::connect(rpc.clone(), managers.clone(), options.clone()).await {
                 Ok(cluster) => {
                     let collector = collector::collect(Arc::clone(&cluster), clock);
-                    tokio::join!(helper::help(cluster), collector);
+                    let recovery = recovery::recover(Arc::clone(&cluster), options.host.clone());
+                    tokio::join!(helper::help(cluster), collector, recovery);
                     return;
                 }
                 Err(error) => tracing::warn!(%error, "the helper does not reach the version manager; trying again"),

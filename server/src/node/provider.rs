@@ -6,13 +6,14 @@ use crate::storage::file::{FileStore, FileStoreOptions, Identity};
 use crate::storage::{ObjectStore, StoreError};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinError;
 use weft_common::id::{ClusterId, ProviderId, RequestId};
-use weft_common::limits::{DIAL_BACKOFF_MIN, HEARTBEAT, PROVIDER_LEASE, RPC_DEADLINE};
+use weft_common::limits::{BACKGROUND_SYNC, DIAL_BACKOFF_MIN, HEARTBEAT, PROVIDER_LEASE, RPC_DEADLINE};
 use weft_common::rpc::{Address, Call, Rpc, RpcError};
+use weft_common::time::Timestamp;
 use weft_common::wire::{ErrorKind, PlacementReply, PlacementRequest, ProviderRole, Reply, Request, ServiceError, Space};
 
 /// A store that knows whose it is.
@@ -77,7 +78,8 @@ impl Provider {
     pub fn member(self, rpc: Arc<dyn Rpc>, managers: Vec<Address>, address: Address, zone: String) -> Member {
         // Requests of different processes and lives are to differ in logs; nothing depends on it.
         let next_request = AtomicU64::new(fastrand::u64(..));
-        Member { provider: self, rpc, managers, address, zone, next_request }
+        let (heard, synced) = (AtomicI64::new(i64::MIN), AtomicI64::new(i64::MIN));
+        Member { provider: self, rpc, managers, address, zone, next_request, heard, synced }
     }
 
     /// Its disk. The system call may block on a sick disk.
@@ -106,6 +108,10 @@ pub struct Member {
     address: Address,
     zone: String,
     next_request: AtomicU64,
+    /// The newest time of the log that the manager told.
+    heard: AtomicI64,
+    /// What was taken before that time of the log is on stable storage.
+    synced: AtomicI64,
 }
 
 /// Why a member has to join.
@@ -130,6 +136,7 @@ impl Member {
             let ended = tokio::select! {
                 biased;
                 ended = self.report(id) => ended,
+                () = self.keep_synced() => Ended::Stopped,
                 _ = stopped.wait_for(|stopped| *stopped) => Ended::Stopped,
             };
             match ended {
@@ -166,6 +173,7 @@ impl Member {
             address: self.address.0.clone(),
             zone: self.zone.clone(),
             space: self.provider.space().await.map_err(|error| NotJoined::NotNow(error.to_string()))?,
+            incarnation: self.provider.store.incarnation(),
         };
         let (id, cluster) = match self.ask(request, RPC_DEADLINE).await {
             Ok(PlacementReply::Joined { provider, cluster }) => (provider, cluster),
@@ -203,8 +211,12 @@ impl Member {
                 tracing::warn!(%id, %error, "this provider's disk does not tell its space");
                 Space::default()
             });
-            match self.ask(PlacementRequest::Heartbeat { provider: id, space }, PROVIDER_LEASE / 2).await {
-                Ok(_) => {
+            let synced = Timestamp(self.synced.load(Ordering::Acquire));
+            match self.ask(PlacementRequest::Heartbeat { provider: id, space, synced }, PROVIDER_LEASE / 2).await {
+                Ok(reply) => {
+                    if let PlacementReply::Heard { time } = reply {
+                        self.heard.fetch_max(time.0, Ordering::AcqRel);
+                    }
                     if std::mem::take(&mut silent) {
                         tracing::info!(%id, "the provider manager answers again");
                     }
@@ -214,6 +226,24 @@ impl Member {
                     if !std::mem::replace(&mut silent, true) {
                         tracing::warn!(%id, %error, "cannot report to the provider manager; trying again");
                     }
+                }
+            }
+        }
+    }
+
+    /// Syncs, so that it can be said what is on stable storage: what was published at a time of the log before one that is known
+    /// here was stored before. Beside the reports, for a disk may take long.
+    async fn keep_synced(&self) {
+        loop {
+            tokio::time::sleep(BACKGROUND_SYNC).await;
+            let heard = self.heard.load(Ordering::Acquire);
+            if heard > self.synced.load(Ordering::Acquire) {
+                let store = Arc::clone(&self.provider.store);
+                match where_it_may_block(store, |store| store.sync()).await {
+                    Ok(Ok(())) => self.synced.store(heard, Ordering::Release),
+                    // The store itself says so loudly, and takes nothing any more.
+                    Ok(Err(error)) => tracing::debug!(%error, "not on stable storage"),
+                    Err(error) => tracing::debug!(%error, "a sync broke off"),
                 }
             }
         }

@@ -5,6 +5,7 @@ use std::path::Path;
 use weft_common::checksum::ChunkTable;
 use weft_common::id::{Incarnation, PageObjectId, RequestId, SessionId};
 use weft_common::rpc::{Call, RpcError};
+use weft_common::time::Timestamp;
 use weft_common::transport::create_cluster_files;
 use weft_common::wire::{
     ClusterMap, DataReply, DataRequest, ErrorKind, PlacementReply, PlacementRequest, ProviderState, Reply, Request, VolumeReply,
@@ -106,7 +107,11 @@ async fn processes_of_one_role_each_make_a_cluster() {
     assert_eq!(error.kind, ErrorKind::WrongServer);
     assert_eq!(error.server, format!("data@{}", others[0].address()));
     // Clients cannot pose as providers.
-    let request = Request::Placement(PlacementRequest::Heartbeat { provider: map.providers[0].id, space: Default::default() });
+    let request = Request::Placement(PlacementRequest::Heartbeat {
+        provider: map.providers[0].id,
+        space: Default::default(),
+        synced: Timestamp(0),
+    });
     let Err(RpcError::Service(error)) = rpc.call(&address[0], call(request, "")).await else { panic!("not refused") };
     assert_eq!(error.kind, ErrorKind::Untrusted);
     for node in others {

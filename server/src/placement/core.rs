@@ -12,7 +12,7 @@ use crate::version::failure::Failure;
 use crate::version::kv::{Kv, KvError};
 use crate::version::table;
 use serde::{Deserialize, Serialize};
-use weft_common::id::{ClusterId, GroupId, ProviderId};
+use weft_common::id::{ClusterId, GroupId, Incarnation, ProviderId};
 use weft_common::time::Timestamp;
 use weft_common::wire::{ErrorKind, PlacementReply, PlacementRequest, ProviderRole, ReplicaGroup};
 
@@ -34,6 +34,12 @@ pub struct Member {
     pub zone: String,
     /// When it first joined.
     pub joined: Timestamp,
+    /// The incarnation of its store, as of its last join.
+    pub incarnation: Incarnation,
+    /// What it took before this moment of the log's time is on stable storage: everything that versions published earlier need of it.
+    pub synced: Timestamp,
+    /// `synced` as it was when the provider came into another incarnation, until somebody has looked what it lost by that.
+    pub lost_since: Option<Timestamp>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,25 +69,56 @@ impl Roster {
     }
 }
 
-/// Carries out a logged request: only `Join` is.
+/// Carries out a logged request: reads of the map are not, and heartbeats only now and then.
 ///
 /// # Errors
 /// [`Failure`].
 pub fn apply(kv: &mut dyn Kv, now: Timestamp, request: &PlacementRequest) -> Result<PlacementReply, Failure> {
-    let PlacementRequest::Join { role, provider, cluster, address, zone, .. } = request else {
-        return Err(Failure::refuse(ErrorKind::InvalidArgument, "only joining is logged, not heartbeats or reads of the map"));
-    };
-    let Some(cluster) = *cluster else {
-        return Err(Failure::refuse(ErrorKind::InvalidArgument, "a logged join names the cluster"));
-    };
-    let id = match provider {
-        None => reserve(kv, *role)?,
-        Some(id) => match table::get::<Member>(kv, &key(MEMBERS, id.0))? {
-            Some(member) => come_back(kv, member, *role, address, zone)?,
-            None => join(kv, Member { id: *id, role: *role, address: address.clone(), zone: zone.clone(), joined: now })?,
-        },
-    };
-    Ok(PlacementReply::Joined { provider: id, cluster: ClusterId(cluster.0) })
+    match request {
+        PlacementRequest::Join { role, provider, cluster, address, zone, incarnation, .. } => {
+            let Some(cluster) = *cluster else {
+                return Err(Failure::refuse(ErrorKind::InvalidArgument, "a logged join names the cluster"));
+            };
+            let provider = match provider {
+                None => reserve(kv, *role)?,
+                Some(id) => {
+                    let (address, zone, incarnation) = (address.clone(), zone.clone(), *incarnation);
+                    let (id, role) = (*id, *role);
+                    let coming = Member { id, role, address, zone, joined: now, incarnation, synced: now, lost_since: None };
+                    match table::get::<Member>(kv, &key(MEMBERS, id.0))? {
+                        Some(before) => come_back(kv, before, coming)?,
+                        None => join(kv, coming)?,
+                    }
+                }
+            };
+            Ok(PlacementReply::Joined { provider, cluster: ClusterId(cluster.0) })
+        }
+        PlacementRequest::Heartbeat { provider, synced, .. } => {
+            let member = member(kv, *provider)?;
+            let synced = member.synced.max(*synced);
+            table::put(kv, &key(MEMBERS, provider.0), &Member { synced, ..member })?;
+            Ok(PlacementReply::Heard { time: now })
+        }
+        PlacementRequest::Examined { provider, incarnation } => {
+            let member = member(kv, *provider)?;
+            if member.incarnation == *incarnation {
+                table::put(kv, &key(MEMBERS, provider.0), &Member { lost_since: None, ..member })?;
+            }
+            Ok(PlacementReply::Epoch(0))
+        }
+        PlacementRequest::Map { .. } => Err(Failure::refuse(ErrorKind::InvalidArgument, "reads of the map are not logged")),
+    }
+}
+
+fn member(kv: &dyn Kv, id: ProviderId) -> Result<Member, Failure> {
+    table::get(kv, &key(MEMBERS, id.0))?.ok_or_else(|| unknown(id))
+}
+
+fn unknown(id: ProviderId) -> Failure {
+    let message = format!(
+        "{id} is not a member of this cluster: its store folder is from another one, or the version manager's folder was replaced"
+    );
+    Failure::refuse(ErrorKind::NotFound, message)
 }
 
 /// An id for a new folder.
@@ -96,19 +133,13 @@ fn reserve(kv: &mut dyn Kv, role: ProviderRole) -> Result<ProviderId, KvError> {
 
 /// A folder has the id that it was given.
 fn join(kv: &mut dyn Kv, member: Member) -> Result<ProviderId, Failure> {
-    let id = member.id;
-    let Some(reserved) = table::get::<ProviderRole>(kv, &key(RESERVED, id.0))? else {
-        let message = format!(
-            "{id} is not a member of this cluster: its store folder is from another one, or the version manager's folder was replaced"
-        );
-        return Err(Failure::refuse(ErrorKind::NotFound, message));
-    };
-    check_role(id, reserved, member.role)?;
+    let (id, role) = (member.id, member.role);
+    let reserved = table::get::<ProviderRole>(kv, &key(RESERVED, id.0))?.ok_or_else(|| unknown(id))?;
+    check_role(id, reserved, role)?;
     let mut counters: Counters = table::get(kv, &[COUNTERS])?.unwrap_or_default();
     let mut roster = Roster::load(kv)?;
     kv.delete(&key(RESERVED, id.0))?;
     table::put(kv, &key(MEMBERS, id.0), &member)?;
-    let role = member.role;
     roster.members.push(member);
     if role == ProviderRole::Data {
         for members in groups::for_newcomer(&roster, id) {
@@ -121,11 +152,16 @@ fn join(kv: &mut dyn Kv, member: Member) -> Result<ProviderId, Failure> {
     Ok(id)
 }
 
-fn come_back(kv: &mut dyn Kv, member: Member, role: ProviderRole, address: &str, zone: &str) -> Result<ProviderId, Failure> {
-    check_role(member.id, member.role, role)?;
-    let member = Member { address: address.to_owned(), zone: zone.to_owned(), ..member };
-    table::put(kv, &key(MEMBERS, member.id.0), &member)?;
-    Ok(member.id)
+/// A provider whose store is in another incarnation may have lost what it had not synced: from the last moment on of which it is known
+/// that it had, also if it came back several times before somebody looked.
+fn come_back(kv: &mut dyn Kv, before: Member, back: Member) -> Result<ProviderId, Failure> {
+    let id = back.id;
+    check_role(id, before.role, back.role)?;
+    let is_same_life = before.incarnation == back.incarnation;
+    let lost_since = before.lost_since.or_else(|| (!is_same_life).then_some(before.synced));
+    let member = Member { joined: before.joined, synced: before.synced, lost_since, ..back };
+    table::put(kv, &key(MEMBERS, id.0), &member)?;
+    Ok(id)
 }
 
 fn check_role(id: ProviderId, joined: ProviderRole, role: ProviderRole) -> Result<(), Failure> {
@@ -153,7 +189,8 @@ mod tests {
 
     fn request_from(address: &str, role: ProviderRole, provider: Option<ProviderId>, zone: &str) -> PlacementRequest {
         let (cluster, address, zone) = (Some(ClusterId(7)), address.to_owned(), zone.to_owned());
-        PlacementRequest::Join { role, provider, cluster, address, zone, space: Space::default() }
+        let (space, incarnation) = (Space::default(), Incarnation(1));
+        PlacementRequest::Join { role, provider, cluster, address, zone, space, incarnation }
     }
 
     fn add(kv: &mut MemoryKv, zone: &str) -> ProviderId {
@@ -258,6 +295,36 @@ mod tests {
         let fifth = ProviderId(5);
         let first = roster.groups.iter().find(|group| group.members.len() == 2 && group.members.contains(&fifth)).unwrap();
         assert_ne!(zone(&first.members[0]), zone(&first.members[1]));
+    }
+
+    #[test]
+    fn a_loss_is_known_until_it_was_looked_into_and_goes_back_to_what_was_synced() {
+        let mut kv = MemoryKv::default();
+        let id = add(&mut kv, "");
+        let (role, address, zone, cluster) = (ProviderRole::Data, String::new(), String::new(), Some(ClusterId(7)));
+        let come_back = |kv: &mut MemoryKv, incarnation| {
+            let (provider, space, address, zone) = (Some(id), Space::default(), address.clone(), zone.clone());
+            let join = PlacementRequest::Join { role, provider, cluster, address, zone, space, incarnation };
+            apply(kv, Timestamp(50), &join).unwrap();
+            Roster::load(kv).unwrap().members[0].lost_since
+        };
+        let report = |kv: &mut MemoryKv, synced| {
+            let heartbeat = PlacementRequest::Heartbeat { provider: id, space: Space::default(), synced: Timestamp(synced) };
+            apply(kv, Timestamp(50), &heartbeat).unwrap();
+        };
+        report(&mut kv, 20);
+        report(&mut kv, 10);
+        assert_eq!(come_back(&mut kv, Incarnation(1)), None, "a process that died lost nothing");
+        assert_eq!(come_back(&mut kv, Incarnation(2)), Some(Timestamp(20)));
+        report(&mut kv, 30);
+        assert_eq!(come_back(&mut kv, Incarnation(3)), Some(Timestamp(20)), "nobody has looked since");
+        let mut examined = |incarnation| {
+            apply(&mut kv, Timestamp(50), &PlacementRequest::Examined { provider: id, incarnation }).unwrap();
+            Roster::load(&kv).unwrap().members[0].lost_since
+        };
+        assert_eq!(examined(Incarnation(2)), Some(Timestamp(20)), "it lost power again meanwhile");
+        assert_eq!(examined(Incarnation(3)), None);
+        assert_eq!(come_back(&mut kv, Incarnation(4)), Some(Timestamp(30)));
     }
 
     #[test]

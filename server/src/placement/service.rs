@@ -7,26 +7,34 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::time::Instant;
 use weft_common::clock::Clock;
 use weft_common::id::{ClusterId, ProviderId};
+use weft_common::limits::SYNCED_NOTED_EVERY;
 use weft_common::rpc::{Answer, Call, Peer};
+use weft_common::time::Timestamp;
 use weft_common::wire::{
     ClusterMap, ErrorKind, PlacementReply, PlacementRequest, ProviderInfo, ProviderRole, ProviderState, Reply, Request,
-    ServiceError,
+    ServiceError, Space,
 };
 
 /// The replicated state machine as far as placement needs it.
 #[async_trait::async_trait]
 pub trait Membership: Send + Sync + std::fmt::Debug {
-    /// Logs and carries out a join.
+    /// Logs and carries out a request that changes the roster.
     ///
     /// # Errors
     /// [`ServiceError`].
-    async fn join(&self, request: PlacementRequest) -> Result<PlacementReply, ServiceError>;
+    async fn log(&self, request: PlacementRequest) -> Result<PlacementReply, ServiceError>;
 
     /// Members and groups as they stand.
     ///
     /// # Errors
     /// [`ServiceError`].
     async fn roster(&self) -> Result<Roster, ServiceError>;
+
+    /// The time of the newest command that was carried out.
+    ///
+    /// # Errors
+    /// [`ServiceError`].
+    async fn time(&self) -> Result<Timestamp, ServiceError>;
 }
 
 /// The provider manager.
@@ -34,8 +42,8 @@ pub trait Membership: Send + Sync + std::fmt::Debug {
 pub struct PlacementService {
     membership: Arc<dyn Membership>,
     cluster: ClusterId,
-    /// Held from a join's proposal until its roster is in the state: rosters are taken in in the order of the log. Taken before `state`.
-    joining: tokio::sync::Mutex<()>,
+    /// Held from a change's proposal until its roster is in the state: rosters are taken in in the order of the log. Taken before `state`.
+    changing: tokio::sync::Mutex<()>,
     state: Mutex<State>,
 }
 
@@ -58,7 +66,12 @@ impl PlacementService {
         // Epochs only have to differ from those of the time before the restart: clients fetch any map but the one they have.
         let epoch = clock.now().0.unsigned_abs();
         let map = Arc::new(assemble(cluster, epoch, &roster, &liveness, now));
-        Ok(Self { membership, cluster, joining: tokio::sync::Mutex::new(()), state: Mutex::new(State { roster, liveness, map }) })
+        Ok(Self {
+            membership,
+            cluster,
+            changing: tokio::sync::Mutex::new(()),
+            state: Mutex::new(State { roster, liveness, map }),
+        })
     }
 
     /// Answers [`Request::Placement`]; anything else is for another role.
@@ -71,9 +84,18 @@ impl PlacementService {
         };
         let reply = match request {
             PlacementRequest::Join { .. } => self.join(peer, request).await?,
-            PlacementRequest::Heartbeat { provider, space } => {
+            PlacementRequest::Heartbeat { provider, space, synced } => {
                 only_servers(peer)?;
-                PlacementReply::Epoch(self.heartbeat(provider, space)?)
+                if self.heartbeat(provider, space, synced)? {
+                    self.change(request).await?;
+                }
+                PlacementReply::Heard { time: self.membership.time().await? }
+            }
+            PlacementRequest::Examined { provider, .. } => {
+                only_servers(peer)?;
+                tracing::info!(%provider, "what the provider had lost was looked into");
+                self.change(request).await?;
+                PlacementReply::Epoch(self.map().epoch)
             }
             PlacementRequest::Map { known } => {
                 let map = self.map();
@@ -92,7 +114,7 @@ impl PlacementService {
 
     async fn join(&self, peer: &Peer, request: PlacementRequest) -> Result<PlacementReply, ServiceError> {
         only_servers(peer)?;
-        let PlacementRequest::Join { role, provider, cluster, address, zone, space } = request else {
+        let PlacementRequest::Join { role, provider, cluster, address, zone, space, incarnation } = request else {
             return Err(ServiceError::new(ErrorKind::InvalidArgument, "not a join"));
         };
         if let Some(other) = cluster.filter(|other| *other != self.cluster) {
@@ -103,33 +125,41 @@ impl PlacementService {
             return Err(ServiceError::new(ErrorKind::InvalidArgument, message));
         }
         tracing::info!(%address, ?role, ?provider, peer = %peer.name, "a provider joins");
-        let is_member = provider.is_some();
-        let logged = PlacementRequest::Join { role, provider, cluster: Some(self.cluster), address, zone, space };
-        let _turn = self.joining.lock().await;
-        let reply = self.membership.join(logged).await?;
+        let cluster = Some(self.cluster);
+        self.change(PlacementRequest::Join { role, provider, cluster, address, zone, space, incarnation }).await
+    }
+
+    /// Has a request logged, and takes in what it made of the roster.
+    async fn change(&self, request: PlacementRequest) -> Result<PlacementReply, ServiceError> {
+        // A new folder that only asks for an id is no member yet.
+        let joining = match request {
+            PlacementRequest::Join { provider, space, .. } => provider.map(|provider| (provider, space)),
+            _ => None,
+        };
+        let _turn = self.changing.lock().await;
+        let reply = self.membership.log(request).await?;
         let roster = self.membership.roster().await?;
         let mut state = self.lock();
         state.roster = roster;
-        if let PlacementReply::Joined { provider, .. } = reply
-            && is_member
-        {
+        if let Some((provider, space)) = joining {
             state.liveness.report(provider, space, Instant::now());
         }
         self.refresh(&mut state);
         Ok(reply)
     }
 
-    fn heartbeat(&self, provider: ProviderId, space: weft_common::wire::Space) -> Result<u64, ServiceError> {
+    /// Whether what the provider says of its syncs is so much news that it is to be logged.
+    fn heartbeat(&self, provider: ProviderId, space: Space, synced: Timestamp) -> Result<bool, ServiceError> {
         let mut state = self.lock();
-        if !state.roster.members.iter().any(|member| member.id == provider) {
+        let Some(known) = state.roster.members.iter().find(|member| member.id == provider).map(|member| member.synced) else {
             return Err(ServiceError::new(
                 ErrorKind::NotFound,
                 format!("{provider} is not a member of this cluster; it has to join first"),
             ));
-        }
+        };
         state.liveness.report(provider, space, Instant::now());
         self.refresh(&mut state);
-        Ok(state.map.epoch)
+        Ok(synced >= known.after(SYNCED_NOTED_EVERY))
     }
 
     /// Puts the map together again; a new epoch if anything but free space changed, so that maps are not sent for nothing.
@@ -188,6 +218,8 @@ fn assemble(cluster: ClusterId, epoch: u64, roster: &Roster, liveness: &Liveness
             state,
             total_bytes: space.total_bytes,
             free_bytes: space.free_bytes,
+            incarnation: member.incarnation,
+            lost_since: member.lost_since,
         }
     });
     let metadata: Vec<ProviderId> =
@@ -218,10 +250,8 @@ mod tests {
     use crate::placement::core;
     use crate::version::kv::MemoryKv;
     use weft_common::clock::SystemClock;
-    use weft_common::id::RequestId;
+    use weft_common::id::{Incarnation, RequestId};
     use weft_common::limits::RPC_DEADLINE;
-    use weft_common::time::Timestamp;
-    use weft_common::wire::Space;
 
     /// A log that answers each next reader of the roster faster than the one before.
     #[derive(Debug, Default)]
@@ -232,7 +262,7 @@ mod tests {
 
     #[async_trait::async_trait]
     impl Membership for UnevenLog {
-        async fn join(&self, request: PlacementRequest) -> Result<PlacementReply, ServiceError> {
+        async fn log(&self, request: PlacementRequest) -> Result<PlacementReply, ServiceError> {
             let mut kv = self.kv.lock().await;
             Ok(core::apply(&mut *kv, Timestamp(0), &request).unwrap())
         }
@@ -243,12 +273,17 @@ mod tests {
             tokio::time::sleep(std::time::Duration::from_millis(20 / (asked + 1))).await;
             Ok(roster)
         }
+
+        async fn time(&self) -> Result<Timestamp, ServiceError> {
+            Ok(Timestamp(0))
+        }
     }
 
     async fn join(service: &PlacementService, role: ProviderRole, provider: Option<ProviderId>) -> ProviderId {
         let peer = Peer { name: "server".into(), is_server: true };
         let (address, zone) = ("host:1".to_owned(), String::new());
-        let join = PlacementRequest::Join { role, provider, cluster: None, address, zone, space: Space::default() };
+        let (cluster, space, incarnation) = (None, Space::default(), Incarnation(1));
+        let join = PlacementRequest::Join { role, provider, cluster, address, zone, space, incarnation };
         let request = Request::Placement(join);
         let call = Call { id: RequestId(1), request, body: bytes::Bytes::new(), deadline: RPC_DEADLINE };
         match service.handle(&peer, call).await.unwrap().reply {
@@ -287,7 +322,7 @@ mod tests {
         }
         let states = || service.map().providers.iter().map(|provider| provider.state).collect::<Vec<_>>();
         assert_eq!(states(), [ProviderState::Dead, ProviderState::Full]);
-        service.heartbeat(ProviderId(1), Space::default()).unwrap();
+        service.heartbeat(ProviderId(1), Space::default(), Timestamp(0)).unwrap();
         assert_eq!(states(), [ProviderState::Full, ProviderState::Dead], "whoever reports last is there");
     }
 }

@@ -3,7 +3,7 @@
 
 use crate::version::namespace::Readers;
 use serde::{Deserialize, Serialize};
-use weft_common::id::{BlobId, BlobVersion, VolumeId};
+use weft_common::id::{BlobId, BlobVersion, InodeNumber, VolumeId};
 use weft_common::retention::Retention;
 use weft_common::time::Timestamp;
 use weft_common::wire::{NamespaceChange, PlacementRequest, SessionRequest, TicketRequest, VersionRange, VolumeRequest};
@@ -35,12 +35,26 @@ pub enum Action {
         /// The version.
         version: BlobVersion,
     },
-    /// A provider joins. Heartbeats are not logged.
+    /// A provider joins, what it has on stable storage, and what it lost. Most heartbeats are not logged.
     Placement(PlacementRequest),
-    /// How much history a volume keeps.
-    SetPolicy(VolumeId, Retention),
-    /// Versions are not kept any more.
-    Thin(VolumeId, Vec<VersionRange>),
+    /// How much history a directory keeps.
+    SetPolicy {
+        /// The volume.
+        volume: VolumeId,
+        /// The directory; the root for the volume itself.
+        directory: InodeNumber,
+        /// How much; `None`: no more than what is above it keeps.
+        policy: Option<Retention>,
+    },
+    /// The policy of a directory does not keep some versions any more.
+    Thin {
+        /// The volume.
+        volume: VolumeId,
+        /// The directory; the root for the volume itself.
+        directory: InodeNumber,
+        /// Which.
+        ranges: Vec<VersionRange>,
+    },
     /// A step of collection, with what the leader knows of readers.
     Collect(VolumeId, Box<Readers>),
     /// All that went with a blob version is deleted.

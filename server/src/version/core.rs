@@ -110,6 +110,12 @@ impl<K: Kv> StateMachine<K> {
         self.epoch
     }
 
+    /// The time of the newest command that was carried out; it never falls.
+    #[must_use]
+    pub fn time(&self) -> Timestamp {
+        self.meta.time
+    }
+
     /// Which sessions are open, and the number of the next one.
     ///
     /// # Errors
@@ -149,7 +155,7 @@ impl<K: Kv> StateMachine<K> {
                 reply.map(Reply::Blob)
             }
             Action::Placement(request) => placement::core::apply(&mut self.kv, now, request).map(Reply::Placement),
-            Action::SetPolicy(..) | Action::Thin(..) | Action::Collect(..) | Action::Collected(..) => {
+            Action::SetPolicy { .. } | Action::Thin { .. } | Action::Collect(..) | Action::Collected(..) => {
                 self.history(action).map(Reply::History)
             }
         }
@@ -157,16 +163,16 @@ impl<K: Kv> StateMachine<K> {
 
     fn history(&mut self, action: &Action) -> Result<HistoryReply, Failure> {
         match action {
-            Action::SetPolicy(volume, policy) => {
+            Action::SetPolicy { volume, directory, policy } => {
                 volumes::settings(&self.kv, *volume)?;
-                namespace::set_policy(&mut self.kv, *volume, policy)?;
-                Ok(HistoryReply::Policy(*policy))
+                namespace::set_policy(&mut self.kv, *volume, *directory, *policy)?;
+                Ok(HistoryReply::Done)
             }
-            Action::Thin(volume, ranges) => {
+            Action::Thin { volume, directory, ranges } => {
                 volumes::settings(&self.kv, *volume)?;
                 let author = Author::default();
                 let mut txn = VolumeTxn::open(&mut self.kv, *volume, self.meta.time, &author)?;
-                Ok(HistoryReply::Thinned { versions: namespace::thin(&mut txn, ranges)? })
+                Ok(HistoryReply::Thinned { versions: namespace::thin(&mut txn, *directory, ranges)? })
             }
             Action::Collect(volume, readers) => {
                 let (jobs, more) = garbage::step(&mut self.kv, *volume, readers)?;

@@ -7,9 +7,16 @@
 //! offered. What is marked meanwhile waits for the next note: a file that is written all the time is collected all the same. A
 //! blob without mark is never looked at, so history costs nothing.
 //!
-//! **Readers** are known by their sessions. Every renewal lists what a client uses of the past. Counting the commands as *epochs*,
-//! what was let go of in epoch e can be used by nobody but those who list it as soon as every session has been answered a renewal in e or
-//! later and has renewed once more: clients ask again for what they have not used for a few seconds, and list the rest.
+//! **Readers** are known by their sessions. Every renewal lists what a client uses of the past, and says through which epoch it
+//! *knows* (epochs count the commands): whatever it began to use before it was answered in that epoch is over or listed. Once
+//! every session knows through e, what was let go of in e or before can be used by nobody but those who list it: whoever asks
+//! later is not told of it any more.
+//!
+//! **One wait is enough** for a version and for the contents that only it showed. Let e be the epoch in which the last volume version of a
+//! row was thinned. When everybody knows through e and nobody lists a version of the row, the row goes, and its content can be used
+//! by nobody but those who list the content itself: a thinned version is found by nobody who does not use it already, so whoever
+//! came to the content after e used such a version and lists it, until it has taken hold of the content. Clients take the one hold
+//! before they leave the other. So the mark that a row leaves carries e (`since`) and not the epoch in which the row went.
 
 use crate::version::blobs::{self, BlobRecord};
 use crate::version::kv::{Kv, KvError, Order};
@@ -31,6 +38,8 @@ const VERSIONS_LET_GO_MAX: usize = 1024;
 struct Marked {
     /// The file whose rows show it.
     inode: InodeNumber,
+    /// The newest of the epochs in which its contents were let go of.
+    since: u64,
     /// What nothing but readers needs; `None` until a step has looked.
     let_go: Option<LetGo>,
     /// The version that was offered last. Until it is collected no other one is: some of its nodes may be gone already, and so
@@ -38,10 +47,10 @@ struct Marked {
     offered: Option<BlobVersion>,
 }
 
-/// What of a blob nothing but readers needed in some epoch, and so in every later one.
+/// What of a blob nothing but readers has needed since some epoch.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct LetGo {
-    epoch: u64,
+    since: u64,
     /// Versions, the oldest first; at most [`VERSIONS_LET_GO_MAX`].
     versions: Vec<BlobVersion>,
     /// The blob itself, too.
@@ -51,7 +60,7 @@ struct LetGo {
 impl Marked {
     /// Whether it has to be looked at, or everybody knows what was let go of.
     fn is_ripe(&self, readers: &Readers) -> bool {
-        self.let_go.as_ref().is_none_or(|let_go| let_go.epoch <= readers.through)
+        self.let_go.as_ref().is_none_or(|let_go| let_go.since <= readers.through)
     }
 }
 
@@ -67,11 +76,32 @@ pub(crate) fn epoch(kv: &dyn Kv) -> Result<u64, KvError> {
     Ok(table::get::<u64>(kv, &table::epoch())?.unwrap_or(0))
 }
 
-/// A version of `blob`, whose file is `inode`, may not be needed any more.
+/// Something is let go of by the command under way: its epoch. Clients hurry to know through it.
+pub(crate) fn let_go_now(kv: &mut dyn Kv) -> Result<u64, KvError> {
+    let now = epoch(&*kv)?;
+    table::put(kv, &table::let_go(), &now)?;
+    Ok(now)
+}
+
+/// The newest epoch in which something was let go of.
+pub(crate) fn let_go_last(kv: &dyn Kv) -> Result<u64, KvError> {
+    Ok(table::get::<u64>(kv, &table::let_go())?.unwrap_or(0))
+}
+
+/// A version of `blob`, whose file is `inode`, may not be needed any more from this command on.
 pub(crate) fn mark(kv: &mut dyn Kv, blob: BlobId, inode: InodeNumber) -> Result<(), KvError> {
-    let known = table::get::<Marked>(&*kv, &table::marked(blob))?;
-    let (let_go, offered) = known.map_or((None, None), |marked| (marked.let_go, marked.offered));
-    table::put(kv, &table::marked(blob), &Marked { inode, let_go, offered })
+    let now = let_go_now(kv)?;
+    mark_since(kv, blob, inode, now)
+}
+
+/// A version of `blob`, whose file is `inode`, may not be needed any more. Since epoch `since` nobody can have come to it but
+/// through what everybody lists; see the module.
+pub(crate) fn mark_since(kv: &mut dyn Kv, blob: BlobId, inode: InodeNumber, since: u64) -> Result<(), KvError> {
+    let marked = match table::get::<Marked>(&*kv, &table::marked(blob))? {
+        Some(known) => Marked { inode, since: since.max(known.since), ..known },
+        None => Marked { inode, since, let_go: None, offered: None },
+    };
+    table::put(kv, &table::marked(blob), &marked)
 }
 
 /// `clone` begins with `version` of `origin`, which stays as long as the clone does.
@@ -126,26 +156,27 @@ pub(crate) fn wants_step(kv: &dyn Kv, volume: VolumeId, readers: &Readers) -> Re
 /// whether there is more to do at once.
 pub(crate) fn step(kv: &mut dyn Kv, volume: VolumeId, readers: &Readers) -> Result<(Vec<CollectionJob>, bool), KvError> {
     let mut more = namespace::purge(kv, volume, readers)?;
-    for inode in releasable(&*kv, volume, readers)? {
+    for (inode, since) in releasable(&*kv, volume, readers)? {
         more = true;
         if let Some(blob) = namespace::release_orphan(kv, volume, inode)? {
-            mark(kv, blob, inode)?;
+            mark_since(kv, blob, inode, since)?;
         }
     }
     let mut jobs = Vec::new();
     for (blob, mut marked) in ripe(&*kv, volume, readers, COLLECTIONS_OFFERED_MAX)? {
-        let mut verdict = judge(&*kv, blob, &marked, readers)?;
+        let Some(needs) = needs(&*kv, blob, marked.inode, readers)? else { continue };
+        let mut verdict = judge(&needs, &marked);
         if let Verdict::LetGo(let_go) = verdict {
             more = true;
             marked.let_go = Some(let_go);
             table::put(kv, &table::marked(blob), &marked)?;
-            verdict = if marked.is_ripe(readers) { judge(&*kv, blob, &marked, readers)? } else { Verdict::Held };
+            verdict = if marked.is_ripe(readers) { judge(&needs, &marked) } else { Verdict::Held };
         }
         match verdict {
-            Verdict::Collect(job) => {
-                marked.offered = Some(job.dropped.version);
+            Verdict::Collect(dropped, record) => {
+                marked.offered = Some(dropped);
                 table::put(kv, &table::marked(blob), &marked)?;
-                jobs.push(*job);
+                jobs.push(job(&*kv, blob, record, &needs.there, dropped)?);
             }
             // Was taken note of just now.
             Verdict::LetGo(_) => {}
@@ -166,7 +197,8 @@ pub(crate) fn collected(kv: &mut dyn Kv, blob: BlobId, version: BlobVersion) -> 
     kv.delete(&table::published(blob, version))
 }
 
-fn releasable(kv: &dyn Kv, volume: VolumeId, readers: &Readers) -> Result<Vec<InodeNumber>, KvError> {
+/// Nameless files that nobody has open, and since when they have no name.
+fn releasable(kv: &dyn Kv, volume: VolumeId, readers: &Readers) -> Result<Vec<(InodeNumber, u64)>, KvError> {
     if readers.everything {
         return Ok(Vec::new());
     }
@@ -175,7 +207,7 @@ fn releasable(kv: &dyn Kv, volume: VolumeId, readers: &Readers) -> Result<Vec<In
     while let Some(last) = after.filter(|_| found.len() < COLLECTIONS_OFFERED_MAX) {
         let some = namespace::orphans(kv, volume, last, ORPHANS_PER_LOOK)?;
         after = some.last().map(|(inode, _)| *inode);
-        found.extend(some.into_iter().filter(is_free).map(|(inode, _)| inode));
+        found.extend(some.into_iter().filter(is_free));
     }
     found.truncate(COLLECTIONS_OFFERED_MAX);
     Ok(found)
@@ -199,11 +231,24 @@ fn ripe(kv: &dyn Kv, volume: VolumeId, readers: &Readers, limit: usize) -> Resul
     failed.map_or(Ok(found), Err)
 }
 
-enum Verdict {
+/// What a blob has, and what of it is needed.
+struct Needs {
+    record: Option<BlobRecord>,
+    /// Its versions that are there.
+    there: BTreeSet<BlobVersion>,
+    /// Those of them that nobody needs, and nobody reads; the oldest first.
+    free: Vec<BlobVersion>,
+    /// Some more are needed by readers only.
+    some_are_read: bool,
+    /// The blob itself is not needed either.
+    whole: bool,
+}
+
+enum Verdict<'n> {
     /// Only readers need this; who they are is known later.
     LetGo(LetGo),
     /// This version can go.
-    Collect(Box<CollectionJob>),
+    Collect(BlobVersion, &'n BlobRecord),
     /// Some can, but are being read.
     Held,
     /// Everything is needed.
@@ -212,41 +257,42 @@ enum Verdict {
     Gone,
 }
 
-fn judge(kv: &dyn Kv, blob: BlobId, marked: &Marked, readers: &Readers) -> Result<Verdict, KvError> {
-    if readers.contents.range((blob, BlobVersion(0))..).next().is_some_and(|(read, version)| *read == blob && version.0 == 0) {
-        // Version 0 of a clone is its origin's: the clone goes last.
-        return Ok(Verdict::Held);
+/// `None` while a reader reads version 0 of a clone, which is its origin's: the clone goes last.
+fn needs(kv: &dyn Kv, blob: BlobId, inode: InodeNumber, readers: &Readers) -> Result<Option<Needs>, KvError> {
+    let is_read = |version: &BlobVersion| readers.contents.contains(&(blob, *version));
+    if is_read(&BlobVersion(0)) {
+        return Ok(None);
     }
-    let shown = namespace::versions_shown(kv, marked.inode, blob)?;
+    let shown = namespace::versions_shown(kv, inode, blob)?;
     let pinned = pinned(kv, blob)?;
     let record = table::get::<BlobRecord>(kv, &table::blob(blob))?;
     let there = if record.is_some() { blobs::published_versions(kv, blob)? } else { BTreeSet::new() };
     let in_flight = record.as_ref().map_or(0, BlobRecord::in_flight);
-    let is_woven_on =
-        |version: &BlobVersion| in_flight > 0 && record.as_ref().is_some_and(|record| record.published.version == *version);
-    let is_needed = |version: &&BlobVersion| shown.contains(*version) || pinned.contains(*version) || is_woven_on(version);
-    let is_read = |version: &BlobVersion| readers.contents.contains(&(blob, *version));
-    let unneeded: Vec<BlobVersion> = there.iter().filter(|version| !is_needed(version)).copied().collect();
+    let woven_on = record.as_ref().filter(|_| in_flight > 0).map(|record| record.published.version);
+    let is_needed = |version: &BlobVersion| shown.contains(version) || pinned.contains(version) || woven_on == Some(*version);
+    let unneeded = there.iter().filter(|version| !is_needed(version)).copied();
+    let (read, free): (Vec<_>, Vec<_>) = unneeded.partition(is_read);
     let whole = shown.is_empty() && pinned.is_empty() && in_flight == 0;
+    Ok(Some(Needs { record, there, free, some_are_read: !read.is_empty(), whole }))
+}
 
+fn judge<'n>(needs: &'n Needs, marked: &Marked) -> Verdict<'n> {
     let known: &[BlobVersion] = marked.let_go.as_ref().map_or(&[], |let_go| &let_go.versions);
     let is_known_whole = marked.let_go.as_ref().is_some_and(|let_go| let_go.whole);
-    let begun = marked.offered.filter(|version| there.contains(version));
-    let free = unneeded.iter().copied().filter(|version| !is_read(version));
-    if let Some(dropped) = begun.or_else(|| free.clone().find(|version| known.contains(version))) {
-        let Some(record) = record else { return Ok(Verdict::Clean) };
-        return Ok(Verdict::Collect(Box::new(job(kv, blob, &record, &there, dropped)?)));
+    let begun = marked.offered.filter(|version| needs.there.contains(version));
+    if let Some(dropped) = begun.or_else(|| needs.free.iter().copied().find(|version| known.contains(version))) {
+        return needs.record.as_ref().map_or(Verdict::Clean, |record| Verdict::Collect(dropped, record));
     }
-    let versions: Vec<BlobVersion> = free.take(VERSIONS_LET_GO_MAX).collect();
-    let is_empty = there.is_empty() && whole;
+    let versions: Vec<BlobVersion> = needs.free.iter().take(VERSIONS_LET_GO_MAX).copied().collect();
+    let is_empty = needs.there.is_empty() && needs.whole;
     if !versions.is_empty() || (is_empty && !is_known_whole) {
-        return Ok(Verdict::LetGo(LetGo { epoch: epoch(kv)?, versions, whole }));
+        return Verdict::LetGo(LetGo { since: marked.since, versions, whole: needs.whole });
     }
-    Ok(match unneeded.is_empty() {
+    match needs.some_are_read {
         _ if is_empty => Verdict::Gone,
-        true => Verdict::Clean,
-        false => Verdict::Held,
-    })
+        true => Verdict::Held,
+        false => Verdict::Clean,
+    }
 }
 
 /// What it takes to drop a version of those that are there.

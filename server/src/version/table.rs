@@ -25,6 +25,7 @@ const PINS: u8 = 0x8A;
 const ORIGINS: u8 = 0x8B;
 const EPOCH: u8 = 0x8C;
 const REMOVED_VOLUMES: u8 = 0x8D;
+const LET_GO: u8 = 0x8E;
 
 /// The counters and the clock.
 pub fn meta() -> Vec<u8> {
@@ -126,6 +127,11 @@ pub fn parse_published(key: &[u8]) -> Option<BlobVersion> {
 /// How many commands were begun.
 pub fn epoch() -> Vec<u8> {
     vec![EPOCH]
+}
+
+/// The newest epoch in which something was let go of.
+pub fn let_go() -> Vec<u8> {
+    vec![LET_GO]
 }
 
 /// A blob of which something may have to go.

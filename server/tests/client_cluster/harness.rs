@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use weft_common::client::{ClientOptions, Cluster, Namespace, PublishRequest, Volume};
-use weft_common::id::{BlobId, ClusterId, GroupId, InodeNumber, ProviderId, RequestId};
+use weft_common::id::{BlobId, ClusterId, GroupId, Incarnation, InodeNumber, ProviderId, RequestId};
 use weft_common::rpc::{Address, Answer, Call, Handler, Peer, Rpc, RpcError};
 use weft_common::time::Timestamp;
 use weft_common::transport::LocalRpc;
@@ -126,6 +126,8 @@ fn map() -> ClusterMap {
         state: ProviderState::Alive,
         total_bytes: 1 << 40,
         free_bytes: 1 << 39,
+        incarnation: Incarnation(1),
+        lost_since: None,
     };
     let data = (1..=PROVIDERS).map(|id| provider(id, ProviderRole::Data, "data"));
     let metadata = (11..=10 + PROVIDERS).map(|id| provider(id, ProviderRole::Metadata, "metadata"));

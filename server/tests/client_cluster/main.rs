@@ -7,6 +7,8 @@ mod compaction;
 mod crashes;
 mod files;
 mod harness;
+mod power_loss;
 mod sessions;
+mod shaky;
 mod sweeps;
 mod writers;

@@ -5,7 +5,7 @@ use crate::harness::{Contents, DyingRpc, Numbers, PAGE, SHAPES, TestCluster, con
 use std::sync::Arc;
 use std::time::Duration;
 use weft_common::client::{BlobStore, Cluster, Namespace, Volume};
-use weft_common::id::{InodeNumber, VolumeVersion};
+use weft_common::id::{InodeNumber, ROOT_INODE, VolumeVersion};
 use weft_common::limits::{SWEEP_UNSUSPICIOUS_MAX, TICKET_LEASE};
 use weft_common::weave::{ByteRange, Tree};
 use weft_common::wire::{At, NamespaceAnswer, Query, Request, SessionRequest, SweepExtent, VersionRange};
@@ -76,7 +76,7 @@ async fn clean(cluster: &TestCluster, done: &std::cell::Cell<bool>) -> u64 {
         let NamespaceAnswer::Version(latest) = volume.query(At::Head, Query::Latest).await.unwrap() else { panic!("no version") };
         if latest.0 > 10 {
             let range = VersionRange { first: VolumeVersion(1), last: VolumeVersion(latest.0 - 10) };
-            client.thin(volume.info().id, vec![range]).await.unwrap();
+            client.thin(volume.info().id, ROOT_INODE, vec![range]).await.unwrap();
         }
         collect(&client, &volume).await;
         let swept = client.sweep(SweepExtent::Cautious).await.unwrap();
@@ -124,7 +124,7 @@ async fn a_sweep_beside_writers_collectors_and_the_dying_takes_orphans_only() {
         assert!(after.is_clean() && after.unknown.is_empty() && after.of_sessions.is_empty(), "{after:?}");
         assert_eq!((after.nodes, after.objects), (before.nodes, before.objects));
 
-        let kept = client.kept_versions(volume.info().id).await.unwrap();
+        let kept = client.kept_versions(volume.info().id, ROOT_INODE).await.unwrap();
         let mut read = 0;
         for (inode, contents) in [(first, firsts), (second, seconds)] {
             for at in kept.iter().map(|kept| kept.version) {

@@ -121,7 +121,7 @@ impl Cluster {
         row: ContentRow,
         mode: &mut Mode<'_>,
     ) -> Result<(), ClientError> {
-        let ContentRow { inode, from, to, tree, shown_at, problem } = row;
+        let ContentRow { inode, from, to, tree, shown_at, problem, .. } = row;
         if let (Mode::Check(checked), Some(problem)) = (&mut *mode, problem) {
             checked.contradictions.push(Contradiction { volume, inode, from, problem });
         }

@@ -114,7 +114,7 @@ impl Cluster {
         let members = map.group(object.group).map(|group| group.members.clone()).unwrap_or_default();
         let mut fault = Fault { what: Stored::Object(*object), bad: Vec::new(), whole: 0 };
         for member in &members {
-            match self.object_copy(context, &map, *member, object).await {
+            match self.object_copy(context, &map, *member, object, object.length).await {
                 CopyState::Whole => fault.whole += 1,
                 state => fault.bad.push(bad_copy(&map, *member, state)),
             }
@@ -122,9 +122,17 @@ impl Cluster {
         (!fault.bad.is_empty() || members.is_empty()).then_some(fault)
     }
 
-    async fn object_copy(&self, context: Context, map: &ClusterMap, provider: ProviderId, object: &PageObject) -> CopyState {
-        let range = ChunkTable::covering(object.length, 0, object.length);
-        let request = Request::Data(DataRequest::Get { object: object.id, offset: 0, length: object.length });
+    /// What `provider` has of an object, as far as its first `length` bytes tell.
+    pub(super) async fn object_copy(
+        &self,
+        context: Context,
+        map: &ClusterMap,
+        provider: ProviderId,
+        object: &PageObject,
+        length: u32,
+    ) -> CopyState {
+        let range = ChunkTable::covering(object.length, 0, length);
+        let request = Request::Data(DataRequest::Get { object: object.id, offset: 0, length });
         let answer = match self.ask_one(context, map.provider(provider), request).await {
             Ok(answer) => answer,
             Err(state) => return state,
@@ -166,7 +174,7 @@ impl Cluster {
     }
 }
 
-fn bad_copy(map: &ClusterMap, provider: ProviderId, state: CopyState) -> BadCopy {
+pub(super) fn bad_copy(map: &ClusterMap, provider: ProviderId, state: CopyState) -> BadCopy {
     let address = map.provider(provider).map(|info| info.address.clone()).unwrap_or_default();
     BadCopy { provider, address, state }
 }

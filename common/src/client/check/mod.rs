@@ -10,6 +10,7 @@
 //! | `census`, `marks` | everything that is needed, gone through once |
 //! | `stock` | what the providers hold, and what for |
 //! | `fsck`, `taint` | both together, and which versions of which files damage concerns |
+//! | `loss` | whether a content outlived a loss of power |
 //! | `sweep` | orphans are deleted |
 //! | `space` | all of it in bytes: `weft df`, `weft du` |
 
@@ -17,6 +18,7 @@ mod census;
 mod copies;
 mod count;
 mod fsck;
+mod loss;
 mod marks;
 mod space;
 mod stock;
@@ -27,6 +29,7 @@ mod tree;
 pub use census::Contradiction;
 pub use count::{Contents, Count, Counted};
 pub use fsck::{Affected, Fsck, FsckProgress, Orphans};
+pub use loss::Condition;
 pub use space::{ProviderUse, SpaceReport, Use};
 pub use tree::{TreeCheck, TreeFault};
 

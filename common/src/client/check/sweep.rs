@@ -71,7 +71,7 @@ impl Cluster {
                 orphans.len()
             )));
         }
-        for part in orphans.chunks(crate::limits::OBJECTS_PER_DELETE_MAX) {
+        for part in orphans.chunks(self.deletes.batch(crate::limits::OBJECTS_PER_DELETE_MAX)) {
             let request = match provider.role {
                 ProviderRole::Data => {
                     let object = |copy: &Copy| if let Copy::Object(id) = copy { Some(*id) } else { None };
@@ -82,7 +82,7 @@ impl Cluster {
                     Request::Metadata(MetadataRequest::Delete { nodes: part.iter().filter_map(|(copy, _)| node(copy)).collect() })
                 }
             };
-            self.delete_from(self.context(), provider.id, request).await?;
+            self.delete_from(provider.id, request).await?;
             let bytes: u64 = part.iter().map(|(_, bytes)| bytes).sum();
             let objects = part.iter().filter(|(copy, _)| matches!(copy, Copy::Object(_))).count() as u64;
             swept.objects += objects;

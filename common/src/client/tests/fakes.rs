@@ -214,6 +214,9 @@ impl Handler for FakeManager {
                 let session = SessionId(self.session.load(Ordering::Relaxed));
                 Reply::Session(SessionReply::Opened { session, lease: Duration::from_secs(60) })
             }
+            Request::Session(SessionRequest::Renew { .. }) => {
+                Reply::Session(SessionReply::Renewed { epoch: 1, again_in: Duration::from_secs(15), let_go: Vec::new() })
+            }
             Request::Session(_) => Reply::Session(SessionReply::Done),
             Request::Change(change) => Reply::Change(self.change(change.key)?),
             other => return Err(ServiceError::new(ErrorKind::Unsupported, other.name())),
@@ -271,5 +274,6 @@ impl FakeCluster {
 
 fn provider(id: u32, role: ProviderRole, address: String) -> ProviderInfo {
     let (total_bytes, free_bytes) = (1 << 40, 1 << 39);
-    ProviderInfo { id: ProviderId(id), role, address, zone: String::new(), state: ProviderState::Alive, total_bytes, free_bytes }
+    let (zone, state, incarnation) = (String::new(), ProviderState::Alive, Incarnation(1));
+    ProviderInfo { id: ProviderId(id), role, address, zone, state, total_bytes, free_bytes, incarnation, lost_since: None }
 }

@@ -17,7 +17,7 @@ fn node(index: u64) -> (NodeId, Node) {
 
 async fn put(cluster: &Cluster, copies: u8, indices: std::ops::Range<u64>) -> Result<(), ClientError> {
     let encode = |(id, node): (NodeId, Node)| (id, Bytes::from(encode_node(&id, &node).unwrap()));
-    cluster.publisher.node_writer.put(cluster.context(), copies, indices.map(node).map(encode).collect()).await
+    cluster.publisher.node_writer.put(cluster.context(), copies, indices.map(node).map(encode).collect()).await.map(drop)
 }
 
 async fn get(cluster: &Cluster, indices: std::ops::Range<u64>) -> Result<usize, NodeFailure> {

@@ -4,6 +4,7 @@ mod calls;
 mod hostile;
 mod identities;
 mod local;
+mod simulation;
 mod trust;
 
 use super::*;

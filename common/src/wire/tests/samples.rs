@@ -83,6 +83,8 @@ fn cluster_map() -> ClusterMap {
         state: ProviderState::Full,
         total_bytes: 2,
         free_bytes: 1,
+        incarnation: Incarnation(77),
+        lost_since: Some(Timestamp(6)),
     };
     ClusterMap {
         cluster: ClusterId(0xabc),
@@ -117,6 +119,8 @@ fn session_requests() -> Vec<Request> {
         SessionRequest::Open { host: "desk".into(), purpose: "mount".into() },
         SessionRequest::Renew {
             session: SessionId(6),
+            number: 3,
+            knows: 300,
             holds: Holds {
                 everything: false,
                 versions: vec![(VolumeId(2), VolumeVersion(3))],
@@ -143,8 +147,8 @@ fn queries() -> Vec<Request> {
         Query::PathOf(inode),
         Query::Statistics,
         Query::Latest,
-        Query::VersionAt(Timestamp(-1)),
-        Query::Version(VolumeVersion(4)),
+        Query::VersionAt { directory: ROOT, time: Timestamp(-1) },
+        Query::Version { directory: ROOT, version: VolumeVersion(4) },
         Query::VersionTagged("first".into()),
         Query::Tags,
         Query::VersionsOf { directory: ROOT, after, limit },
@@ -185,6 +189,13 @@ fn changes() -> Vec<Request> {
             replaces: (BLOB, BlobVersion(0)),
             modified: Timestamp(6),
         },
+        Change::FallBack {
+            inode,
+            lost: (BLOB, BlobVersion(4)),
+            source: InodeNumber(13),
+            content: (BLOB, BlobVersion(3)),
+            abandon: true,
+        },
     ];
     changes.map(|change| Request::Change(NamespaceChange { volume: VolumeId(2), key: KEY, author: author(), change })).into()
 }
@@ -213,9 +224,10 @@ fn provider_requests() -> Vec<Request> {
     let (address, zone) = ("d1:9338".to_owned(), "rack".to_owned());
     let incarnation = Incarnation(77);
     let placement = [
-        PlacementRequest::Join { role: ProviderRole::Data, provider, cluster, address, zone, space: SPACE },
-        PlacementRequest::Heartbeat { provider: ProviderId(1), space: SPACE },
+        PlacementRequest::Join { role: ProviderRole::Data, provider, cluster, address, zone, space: SPACE, incarnation },
+        PlacementRequest::Heartbeat { provider: ProviderId(1), space: SPACE, synced: Timestamp(6) },
         PlacementRequest::Map { known: 4 },
+        PlacementRequest::Examined { provider: ProviderId(1), incarnation },
     ];
     let metadata = [
         MetadataRequest::Put { nodes: vec![(NODE, 100)] },
@@ -249,10 +261,10 @@ fn history_requests() -> Vec<Request> {
     let volume = VolumeId(2);
     let range = VersionRange { first: VolumeVersion(3), last: VolumeVersion(4) };
     let requests = [
-        HistoryRequest::Policy(volume),
-        HistoryRequest::SetPolicy { volume, policy: policy() },
-        HistoryRequest::Kept { volume, after: VolumeVersion(3), limit: 10 },
-        HistoryRequest::Thin { volume, ranges: vec![range] },
+        HistoryRequest::Policies(volume),
+        HistoryRequest::SetPolicy { volume, directory: ROOT, policy: Some(policy()) },
+        HistoryRequest::Kept { volume, directory: ROOT, after: VolumeVersion(3), limit: 10 },
+        HistoryRequest::Thin { volume, directory: InodeNumber(12), ranges: vec![range] },
         HistoryRequest::Work { volume },
         HistoryRequest::Collected { blob: BLOB, version: BlobVersion(4) },
         HistoryRequest::Garbage(volume),
@@ -263,6 +275,7 @@ fn history_requests() -> Vec<Request> {
         HistoryRequest::Sweep(SweepExtent::Everything),
         HistoryRequest::SweepState,
         HistoryRequest::Swept { number: 3, swept: swept() },
+        HistoryRequest::InFlight,
     ];
     requests.map(Request::History).into()
 }
@@ -278,18 +291,20 @@ fn history_replies() -> Vec<Reply> {
         in_flight: Vec::new(),
         is_last_part: true,
     };
+    let range = VersionRange { first: VolumeVersion(3), last: VolumeVersion(3) };
     let row = ContentRow {
         inode: InodeNumber(12),
         from: VolumeVersion(3),
         to: Some(VolumeVersion(4)),
         tree: tree(),
         shown_at: Some(VolumeVersion(3)),
+        policies: vec![PolicySpan { directory: ROOT, versions: range }],
         problem: Some("why".into()),
     };
     let statistics = GarbageStatistics { thinned_versions: 1, blobs: 2, nameless_files: 3, is_purging: true };
     let replies = [
         HistoryReply::Done,
-        HistoryReply::Policy(policy()),
+        HistoryReply::Policies(vec![DirectoryPolicy { directory: ROOT, policy: policy() }]),
         HistoryReply::Kept { versions: vec![(VolumeVersion(3), Timestamp(4))], more: true },
         HistoryReply::Thinned { versions: 5 },
         HistoryReply::Work { jobs: vec![job], more: false },
@@ -299,6 +314,7 @@ fn history_replies() -> Vec<Reply> {
         HistoryReply::Blobs { blobs: vec![blob], more: true },
         HistoryReply::Contents { rows: vec![row], next: Some(vec![1, 2]) },
         HistoryReply::Sweep(SweepState { asked: 2, done: 1, extent: SweepExtent::Everything, last: swept() }),
+        HistoryReply::InFlight { versions: vec![(BLOB, BlobVersion(4))], more: true },
     ];
     replies.map(Reply::History).into()
 }
@@ -317,6 +333,11 @@ fn manager_replies() -> Vec<Reply> {
         Reply::Volume(VolumeReply::Volumes(vec![volume()])),
         Reply::Volume(VolumeReply::Removed),
         Reply::Session(SessionReply::Opened { session: SessionId(6), lease: Duration::from_secs(60) }),
+        Reply::Session(SessionReply::Renewed {
+            epoch: 301,
+            again_in: Duration::from_secs(2),
+            let_go: vec![(VolumeId(2), VolumeVersion(3))],
+        }),
         Reply::Session(SessionReply::Done),
         Reply::Session(SessionReply::Sessions(vec![session])),
         Reply::Change(ChangeReply { version: VolumeVersion(4), attributes: Some(attributes()) }),
@@ -362,6 +383,7 @@ fn provider_replies() -> Vec<Reply> {
         Reply::Placement(PlacementReply::Joined { provider: ProviderId(1), cluster: ClusterId(0xabc) }),
         Reply::Placement(PlacementReply::Epoch(5)),
         Reply::Placement(PlacementReply::Map(Box::new(cluster_map()))),
+        Reply::Placement(PlacementReply::Heard { time: Timestamp(6) }),
         Reply::Metadata(MetadataReply::Done),
         Reply::Metadata(MetadataReply::Stored { incarnation }),
         Reply::Metadata(MetadataReply::Nodes { lengths: vec![Some(3), None] }),

@@ -165,7 +165,7 @@ async fn receive_whole(
     if put_in_place.is_err()
         && let Ok(Some(half)) = volume.entry(At::Head, parent, &draft).await
     {
-        let _ = volume.remove_all(parent, draft, half).await;
+        let _ = volume.remove_all(parent, vec![draft], half, false, &|_| {}).await;
     }
     put_in_place
 }
@@ -284,7 +284,7 @@ impl<'a> Builder<'a> {
     async fn remove(&mut self, path: &[FileName]) -> Result<(), CliError> {
         self.directories.retain(|directory, _| !directory.starts_with(path));
         if let (Some((parent, name)), Some(what)) = (self.place(path).await?, self.existing(path).await?) {
-            self.volume.remove_all(parent, name, what).await?;
+            self.volume.remove_all(parent, vec![name], what, false, &|_| {}).await?;
         }
         Ok(())
     }

@@ -15,6 +15,8 @@ use std::sync::{Arc, PoisonError};
 use weft_common::fingerprint::Fingerprint;
 use weft_common::limits::{STORE_GRAVES_MAX, STORE_SEGMENTS_UNSYNCED_MAX};
 
+/// Space for a segment is reserved in so many steps.
+const STEPS_PER_SEGMENT: u64 = 8;
 /// Records that one write call takes; and bytes, unless one record alone has more.
 const GROUP_RECORDS_MAX: usize = 128;
 const GROUP_BYTES_MAX: u64 = 1 << 20;
@@ -50,6 +52,8 @@ pub(super) struct Active {
     pub(super) end: u64,
     /// Up to here the disk has reserved space.
     pub(super) reserved: u64,
+    /// Where it is full.
+    pub(super) full_at: u64,
 }
 
 /// A record about to be appended.
@@ -96,8 +100,7 @@ impl Appender {
 
     /// The active segment with room for `bytes`, a new one if need be.
     fn make_room(&mut self, engine: &Engine, bytes: u64, purpose: Purpose) -> Result<&mut Active, StoreError> {
-        let fits =
-            |active: &Active| active.end == SEGMENT_HEADER_BYTES as u64 || active.end + bytes <= engine.limits.segment_bytes;
+        let fits = |active: &Active| active.end == SEGMENT_HEADER_BYTES as u64 || active.end + bytes <= active.full_at;
         let mut active = match self.active.take() {
             Some(active) if fits(&active) => active,
             other => {
@@ -126,7 +129,8 @@ impl Appender {
         self.next_number += 1;
         let segment = Arc::new(Segment::new(number, salt, SEGMENT_HEADER_BYTES as u64));
         engine.add_segment(Arc::clone(&segment));
-        Ok(Active { segment, file, end: SEGMENT_HEADER_BYTES as u64, reserved: SEGMENT_HEADER_BYTES as u64 })
+        let full_at = engine.limits.segment_for(engine.live_bytes());
+        Ok(Active { segment, file, end: SEGMENT_HEADER_BYTES as u64, reserved: SEGMENT_HEADER_BYTES as u64, full_at })
     }
 }
 
@@ -144,7 +148,7 @@ fn check_space(engine: &Engine, wanted: u64, purpose: Purpose) -> Result<u64, St
 fn reserve(engine: &Engine, active: &mut Active, bytes: u64, purpose: Purpose) -> Result<(), StoreError> {
     let needed = active.end + bytes - active.reserved;
     let usable = check_space(engine, needed, purpose)?;
-    let step = needed.max(engine.limits.step_bytes).min(usable);
+    let step = needed.max(active.full_at / STEPS_PER_SEGMENT).min(usable);
     match active.file.allocate(active.reserved, step) {
         // Where the filesystem cannot reserve, space is only checked from step to step.
         Err(error) if error.kind() != io::ErrorKind::Unsupported => {

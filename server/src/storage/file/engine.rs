@@ -19,13 +19,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use weft_common::limits::{STORE_FILES_OPEN_MAX, STORE_RESERVE_BYTES, STORE_SEGMENT_BYTES, STORE_SEGMENT_BYTES_MIN};
 use weft_common::wire::ProviderRole;
 
+/// What is live would fill so many segments.
+const SEGMENTS_OF_LIVE: u64 = 32;
+
 /// Sizes that depend on the disk.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {
+    /// The largest segment; see [`Limits::segment_for`].
     pub(super) segment_bytes: u64,
     pub(super) reserve_bytes: u64,
-    /// Space is reserved in steps of this.
-    pub(super) step_bytes: u64,
 }
 
 impl Limits {
@@ -34,7 +36,13 @@ impl Limits {
         let total = disk.space().map_err(|source| StoreError::Io { action: "ask for the space of", file: file(), source })?.total;
         let segment_bytes = segment.unwrap_or_else(|| (total / 64).clamp(STORE_SEGMENT_BYTES_MIN, STORE_SEGMENT_BYTES));
         let usual = (total / 100).clamp(*STORE_RESERVE_BYTES.start(), *STORE_RESERVE_BYTES.end()).min(total / 8);
-        Ok(Self { segment_bytes, reserve_bytes: reserve.unwrap_or(usual), step_bytes: segment_bytes / 8 })
+        Ok(Self { segment_bytes, reserve_bytes: reserve.unwrap_or(usual) })
+    }
+
+    /// How large a new segment of a store with so many live bytes gets. What is left of objects that are deleted from a segment goes with
+    /// the segment, and not before that is full: it has to be small beside what the store holds.
+    pub(super) fn segment_for(&self, live_bytes: u64) -> u64 {
+        (live_bytes / SEGMENTS_OF_LIVE).max(STORE_SEGMENT_BYTES_MIN).min(self.segment_bytes)
     }
 }
 
@@ -222,13 +230,17 @@ impl Engine {
         error
     }
 
+    /// Bytes of all objects.
+    pub(super) fn live_bytes(&self) -> u64 {
+        self.segments().iter().map(|segment| segment.live_bytes.load(Ordering::Relaxed)).sum()
+    }
+
     pub(super) fn statistics(&self) -> Result<StoreStatistics, StoreError> {
         let file = self.disk.path().to_path_buf();
         let space = self.disk.space().map_err(|source| StoreError::Io { action: "ask for the space of", file, source })?;
-        let (mut live_bytes, mut file_bytes, mut reserved) = (0, 0, 0);
+        let (mut file_bytes, mut reserved) = (0, 0);
         for segment in self.segments() {
             let allocated = segment.allocated.load(Ordering::Relaxed);
-            live_bytes += segment.live_bytes.load(Ordering::Relaxed);
             if segment.sealed.load(Ordering::Relaxed) {
                 file_bytes += allocated;
             } else {
@@ -244,7 +256,7 @@ impl Engine {
         let free = if self.health.is_poisoned() { 0 } else { usable };
         Ok(StoreStatistics {
             objects: self.index.len(),
-            live_bytes,
+            live_bytes: self.live_bytes(),
             file_bytes,
             disk_total_bytes: space.total,
             disk_free_bytes: free,

@@ -21,6 +21,7 @@ use std::io;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::Instant;
+use weft_common::limits::STORE_SEGMENT_BYTES_MIN;
 
 /// A segment that takes this much more than its objects is punched again at opening.
 const PUNCH_AGAIN_BYTES: u64 = 4 << 20;
@@ -169,7 +170,9 @@ impl Recovery<'_> {
             file.truncate(whole_end)?;
             index.end = whole_end;
             let segment = self.take_in(&index, &*file)?;
-            self.found.appender.active = Some(Active { segment, file, end: whole_end, reserved: whole_end });
+            // How much is live is known after the older ones only.
+            let full_at = self.limits.segment_bytes.min(STORE_SEGMENT_BYTES_MIN.max(whole_end * 2));
+            self.found.appender.active = Some(Active { segment, file, end: whole_end, reserved: whole_end, full_at });
             return Ok(());
         }
         if contents.records.is_empty() {

@@ -18,7 +18,7 @@ mod record;
 mod ticket;
 
 pub(crate) use commit::{commit, published_reply};
-pub(crate) use record::{BlobRecord, abandon, log_entries, published_versions, tree_at};
+pub(crate) use record::{BlobRecord, abandon, drop_in_flight, log_entries, published_versions, tree_at};
 pub use record::{Waiting, tree, waiting};
 pub use ticket::rebuild;
 pub(crate) use ticket::ticket;

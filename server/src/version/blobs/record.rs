@@ -176,16 +176,22 @@ pub fn waiting(kv: &dyn Kv, visit: &mut dyn FnMut(Waiting) -> bool) -> Result<()
 /// The volume goes: what is in flight is dropped, and every blob is left to be collected.
 pub(crate) fn abandon(kv: &mut dyn Kv, volume: VolumeId) -> Result<(), KvError> {
     let (from, to) = table::blobs_of(volume);
-    for (key, mut record) in table::collect::<BlobRecord>(kv, &from, &to)? {
+    for (key, record) in table::collect::<BlobRecord>(kv, &from, &to)? {
         let Some(number) = table::parse_blob(&key) else { continue };
-        let blob = BlobId { volume, number };
-        for version in record.published.version.0 + 1..=record.assigned.0 {
-            kv.delete(&table::ticket(blob, BlobVersion(version)))?;
-            kv.delete(&table::entry(blob, BlobVersion(version)))?;
-        }
-        record.assigned = record.published.version;
-        table::put(kv, &key, &record)?;
-        garbage::mark(kv, blob, record.inode)?;
+        let (blob, inode) = (BlobId { volume, number }, record.inode);
+        drop_in_flight(kv, blob, record)?;
+        garbage::mark(kv, blob, inode)?;
     }
     Ok(())
+}
+
+/// Drops what is in flight. The blob must be nobody's content any more: its next version would be another one of the same number.
+pub(crate) fn drop_in_flight(kv: &mut dyn Kv, blob: BlobId, mut record: BlobRecord) -> Result<(), KvError> {
+    for version in record.published.version.0 + 1..=record.assigned.0 {
+        kv.delete(&table::ticket(blob, BlobVersion(version)))?;
+        kv.delete(&table::entry(blob, BlobVersion(version)))?;
+    }
+    record.assigned = record.published.version;
+    record.in_flight_bytes = 0;
+    table::put(kv, &table::blob(blob), &record)
 }

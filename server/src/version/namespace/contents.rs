@@ -2,12 +2,14 @@
 
 use super::intervals::try_scan;
 use super::keys::{self, INODES, INODES_PAST, Key};
+use super::policies::{Policies, Start};
+use super::ranges::{Left, Ranges};
 use super::records::{InodeRecord, from_dated_row};
-use super::{NamespaceError, thinning, txn};
+use super::{NamespaceError, txn};
 use crate::version::audit;
 use crate::version::kv::Kv;
-use weft_common::id::{InodeNumber, VolumeId, VolumeVersion};
-use weft_common::wire::{ContentRow, Cursor};
+use weft_common::id::{InodeNumber, ROOT_INODE, VolumeId, VolumeVersion};
+use weft_common::wire::{ContentRow, Cursor, PolicySpan, VersionRange};
 
 /// Rows that are looked at for one answer, whatever they are.
 const ROWS_PER_ANSWER: usize = 4096;
@@ -24,6 +26,7 @@ pub fn contents(
 ) -> Result<(Vec<ContentRow>, Option<Cursor>), NamespaceError> {
     let (mut found, mut seen, mut last) = (Vec::new(), 0, None);
     let latest = txn::load(kv, volume)?.latest;
+    let policies = Policies::load(kv, volume)?;
     for table in [INODES, INODES_PAST] {
         let all = Key::new(table, volume);
         let end = all.end();
@@ -41,15 +44,19 @@ pub fn contents(
                 // A file that is open and has no name is shown by no version.
                 let is_named = record.value.links > 0;
                 let shown_at = Some(latest).filter(|_| is_named);
-                let row = ContentRow { inode, from: record.from, to, tree: *tree, shown_at, problem: None };
-                rows.push((row, is_named));
+                let row = ContentRow { inode, from: record.from, to, tree: *tree, shown_at, policies: Vec::new(), problem: None };
+                rows.push((row, Start::of(inode, &record.value)));
             }
             Ok(found.len() + rows.len() < limit && seen < ROWS_PER_ANSWER)
         })?;
-        for (mut row, is_named) in rows {
+        for (mut row, start) in rows {
             if let Some(to) = row.to {
-                let newest = thinning::newest_kept(kv, volume, VolumeVersion(to.0.saturating_sub(1)))?;
-                row.shown_at = Some(newest).filter(|newest| is_named && *newest >= row.from);
+                let versions = VersionRange { first: row.from, last: VolumeVersion(to.0.saturating_sub(1)) };
+                row.shown_at = newest_kept(kv, volume, &policies, &start, versions)?;
+                policies.above(kv, volume, &start, versions, &mut |directory, versions| {
+                    row.policies.push(PolicySpan { directory, versions });
+                    Ok(true)
+                })?;
             }
             row.problem = if row.shown_at.is_some() { audit::contradiction(kv, &row.tree)? } else { None };
             found.push(row);
@@ -59,6 +66,19 @@ pub fn contents(
         }
     }
     Ok((found, None))
+}
+
+/// The newest of `versions` that is kept by the volume, or by a directory with a policy that the content lay in.
+fn newest_kept(
+    kv: &dyn Kv,
+    volume: VolumeId,
+    policies: &Policies,
+    start: &Start,
+    versions: VersionRange,
+) -> Result<Option<VolumeVersion>, NamespaceError> {
+    let of_volume = Ranges::new(volume, ROOT_INODE).newest(kv, versions.last, Left::Kept)?;
+    let of_volume = Some(of_volume).filter(|newest| *start != Start::Nowhere && *newest >= versions.first);
+    Ok(of_volume.max(policies.newest(kv, volume, start, versions, Left::Kept)?))
 }
 
 fn inode_of(key: &[u8], at: usize) -> Option<InodeNumber> {

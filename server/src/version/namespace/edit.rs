@@ -2,14 +2,15 @@
 //! [`Edit::commit`] writes, so a change that is refused has changed nothing.
 
 use super::keys::{self, CHANGES, DIRECTORY_CHANGES, Key, ORPHANS, OTHER_NAMES};
+use super::policies::PARENTS;
 use super::records::{Body, Dated, InodeRecord, Place, to_row};
 use super::txn::VolumeTxn;
 use super::view::{ENTRIES, INODES, View, XATTRS};
-use super::{NamespaceError, refuse};
+use super::{NamespaceError, policies, refuse};
 use crate::version::garbage;
-use crate::version::kv::KvError;
+use crate::version::kv::{Kv, KvError};
 use std::collections::{BTreeMap, BTreeSet};
-use weft_common::id::{BlobId, BlobVersion, InodeNumber, ROOT_INODE, VolumeVersion};
+use weft_common::id::{BlobId, BlobVersion, InodeNumber, ROOT_INODE, VolumeId, VolumeVersion};
 use weft_common::weave::Tree;
 use weft_common::wire::{At, ChangeKind, ChangeRecord, ChangeReply, ErrorKind};
 
@@ -234,7 +235,7 @@ impl<'t, 'a> Edit<'t, 'a> {
         }
         self.touch_directories_of(inode)?;
         let content = match self.stage(inode)?.tree() {
-            Some(tree) if kind == ChangeKind::Write => Some((tree.blob, tree.version, tree.size)),
+            Some(tree) if matches!(kind, ChangeKind::Write | ChangeKind::Restore) => Some((tree.blob, tree.version, tree.size)),
             _ => None,
         };
         self.commit(Summary { content, ..Summary::new(kind, inode, place) })
@@ -280,6 +281,9 @@ impl<'t, 'a> Edit<'t, 'a> {
             counters.live_bytes = counters.live_bytes - u128::from(old_bytes) + u128::from(new_bytes);
             counters.live_inodes = counters.live_inodes - old_inodes + new_inodes;
             let key = keys::of_inode(*inode);
+            if staged.new.is_directory() {
+                write_parent(*kv, *volume, *inode, staged, n)?;
+            }
             if was_live {
                 INODES.set(*kv, *volume, &key, n, &staged.new)?;
             } else {
@@ -288,7 +292,10 @@ impl<'t, 'a> Edit<'t, 'a> {
             }
             let orphan = Key::new(ORPHANS, *volume).inode(*inode);
             match (was_live, is_live) {
-                (true, false) => kv.put(&orphan, &to_row(&garbage::epoch(&**kv)?)?)?,
+                (true, false) => {
+                    let since = garbage::let_go_now(*kv)?;
+                    kv.put(&orphan, &to_row(&since)?)?;
+                }
                 (false, true) if staged.old.is_some() => kv.delete(&orphan)?,
                 _ => {}
             }
@@ -313,5 +320,25 @@ impl<'t, 'a> Edit<'t, 'a> {
             content: summary.content,
         };
         kv.put(&Key::new(CHANGES, volume).version(n), &to_row(&record)?)
+    }
+}
+
+/// A directory lies in another one, or in none, from version `n` on. One that is removed loses its policy.
+fn write_parent(
+    kv: &mut dyn Kv,
+    volume: VolumeId,
+    directory: InodeNumber,
+    staged: &Staged,
+    n: VolumeVersion,
+) -> Result<(), KvError> {
+    let parent = |record: &InodeRecord| record.place.as_ref().filter(|_| record.links > 0).map(|place| place.directory);
+    let (old, new) = (staged.old.as_ref().and_then(|old| parent(&old.value)), parent(&staged.new));
+    match new {
+        _ if old == new => Ok(()),
+        Some(new) => PARENTS.set(kv, volume, &keys::of_inode(directory), n, &new),
+        None => {
+            PARENTS.remove(kv, volume, &keys::of_inode(directory), n)?;
+            policies::end_policy(kv, volume, directory, n)
+        }
     }
 }

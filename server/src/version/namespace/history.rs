@@ -2,18 +2,25 @@
 
 use super::intervals::{Interval, try_scan};
 use super::keys::{self, CHANGES, DIRECTORY_CHANGES, Key, TAGS};
+use super::policies::Policies;
 use super::query::behind;
+use super::ranges::{Left, Ranges};
 use super::records::{Counters, Dated, InodeRecord, TagRecord, from_row};
 use super::view::{ENTRIES, INODES, View};
-use super::{NamespaceError, refuse, thinning};
+use super::{NamespaceError, policies, refuse, thinning};
 use crate::version::kv::{KvError, Order};
-use weft_common::id::{InodeNumber, VolumeVersion};
+use weft_common::id::{InodeNumber, ROOT_INODE, VolumeVersion};
 use weft_common::name::FileName;
 use weft_common::time::Timestamp;
 use weft_common::wire::{Author, ChangeRecord, ErrorKind, HistoryState, NamespaceAnswer, Tag};
 
-/// The newest kept version not after `time`: a binary search, since versions are in order of time.
-pub(super) fn version_at(view: &View<'_>, counters: &Counters, time: Timestamp) -> Result<NamespaceAnswer, NamespaceError> {
+/// The newest version not after `time` that is kept in a directory: a binary search, since versions are in order of time.
+pub(super) fn version_at(
+    view: &View<'_>,
+    counters: &Counters,
+    directory: InodeNumber,
+    time: Timestamp,
+) -> Result<NamespaceAnswer, NamespaceError> {
     if time < counters.created {
         return refuse(ErrorKind::NotFound, "the volume did not exist then; it was made later".to_owned());
     }
@@ -30,7 +37,7 @@ pub(super) fn version_at(view: &View<'_>, counters: &Counters, time: Timestamp) 
             }
         }
     }
-    Ok(NamespaceAnswer::Version(thinning::newest_kept(view.kv, view.volume, best)?))
+    Ok(NamespaceAnswer::Version(policies::newest_kept(view.kv, view.volume, directory, best)?))
 }
 
 /// The newest change of the versions `first..=last`.
@@ -65,10 +72,10 @@ pub(super) fn changes(view: &View<'_>, after: VolumeVersion, limit: usize) -> Re
     Ok(NamespaceAnswer::Changes { changes, more })
 }
 
-/// The changes behind `after` that made kept versions.
+/// The changes behind `after` that made versions which are kept whole.
 pub(super) fn kept_changes(view: &View<'_>, after: VolumeVersion, limit: usize) -> Result<NamespaceAnswer, NamespaceError> {
     let mut changes = Vec::new();
-    thinning::kept_changes(view.kv, view.volume, after, &mut |change| {
+    thinning::kept_changes(view.kv, view.volume, ROOT_INODE, after, &mut |change| {
         changes.push(change);
         changes.len() <= limit
     })?;
@@ -77,15 +84,20 @@ pub(super) fn kept_changes(view: &View<'_>, after: VolumeVersion, limit: usize) 
     Ok(NamespaceAnswer::Changes { changes, more })
 }
 
-/// The version `n`, if it is kept.
-pub(super) fn version(view: &View<'_>, counters: &Counters, n: VolumeVersion) -> Result<NamespaceAnswer, NamespaceError> {
-    if n <= counters.latest && thinning::is_kept(view.kv, view.volume, n)? {
+/// The version `n`, if it is kept in a directory.
+pub(super) fn version(
+    view: &View<'_>,
+    counters: &Counters,
+    directory: InodeNumber,
+    n: VolumeVersion,
+) -> Result<NamespaceAnswer, NamespaceError> {
+    if n <= counters.latest && policies::is_kept(view.kv, view.volume, directory, n)? {
         return Ok(NamespaceAnswer::Version(n));
     }
     refuse(ErrorKind::NotFound, format!("{} has no version {n}, or does not keep it any more", view.volume))
 }
 
-/// The kept changes behind `after` that show in one directory.
+/// The changes behind `after` that show in one directory and made versions that are kept in it.
 pub(super) fn changes_of(
     view: &View<'_>,
     directory: InodeNumber,
@@ -93,10 +105,14 @@ pub(super) fn changes_of(
     limit: usize,
 ) -> Result<NamespaceAnswer, NamespaceError> {
     let all = Key::new(DIRECTORY_CHANGES, view.volume).inode(directory);
+    let (of_volume, policies) = (Ranges::new(view.volume, ROOT_INODE), Policies::load(view.kv, view.volume)?);
+    let is_kept = |n| -> Result<bool, KvError> {
+        Ok(of_volume.is_left(view.kv, n, Left::Kept)? || policies.keep(view.kv, view.volume, directory, n)?)
+    };
     let mut versions = Vec::new();
     try_scan(view.kv, &all.clone().version(behind(after)), &all.end(), &mut |key, _| {
         if let Some(version) = keys::last_version(key)
-            && thinning::is_kept(view.kv, view.volume, version)?
+            && is_kept(version)?
         {
             versions.push(version);
         }

@@ -15,9 +15,11 @@
 //! | `CHANGES` | N | `ChangeRecord` |
 //! | `DIRECTORY_CHANGES` | directory, N | index: N changed something in the directory (not kept for the root); no value |
 //! | `TAGS` | tag | `TagRecord` |
-//! | `THINNED` | last N of a range | `Thinned`: versions that are not kept any more |
+//! | `PARENTS` | directory | head: the directory that it lies in |
+//! | `PARENTS_PAST` | directory, to | where it lay until `to` |
+//! | `THINNED` | directory, last N of a range | `Thinned`: versions that the directory's policy (the root's: the volume's) does not keep any more |
 //! | `PURGE` | | `PurgeState`: how far the clean-up of past rows is |
-//! | `POLICY` | | `Retention` |
+//! | `POLICY` | directory | `PolicyRecord`; the root's is the volume's |
 
 use weft_common::id::{InodeNumber, VolumeId, VolumeVersion};
 
@@ -28,6 +30,8 @@ pub(super) const INODES: u8 = 0x12;
 pub(super) const INODES_PAST: u8 = 0x13;
 pub(super) const XATTRS: u8 = 0x14;
 pub(super) const XATTRS_PAST: u8 = 0x15;
+pub(super) const PARENTS: u8 = 0x16;
+pub(super) const PARENTS_PAST: u8 = 0x17;
 pub(super) const OTHER_NAMES: u8 = 0x20;
 pub(super) const ORPHANS: u8 = 0x21;
 pub(super) const CHANGES: u8 = 0x30;
@@ -38,7 +42,7 @@ pub(super) const PURGE: u8 = 0x34;
 pub(super) const POLICY: u8 = 0x35;
 
 /// Every table of the namespace; those of the rest of the version manager begin at 0x80.
-pub(super) const TABLES: [u8; 15] = [
+pub(super) const TABLES: [u8; 17] = [
     COUNTERS,
     ENTRIES,
     ENTRIES_PAST,
@@ -46,6 +50,8 @@ pub(super) const TABLES: [u8; 15] = [
     INODES_PAST,
     XATTRS,
     XATTRS_PAST,
+    PARENTS,
+    PARENTS_PAST,
     OTHER_NAMES,
     ORPHANS,
     CHANGES,
@@ -127,6 +133,11 @@ pub(super) fn of_name(inode: InodeNumber, name: &[u8]) -> Vec<u8> {
     key.extend_from_slice(name);
     key.push(0);
     key
+}
+
+/// The number behind table and volume.
+pub(super) fn first_number(key: &[u8]) -> Option<u64> {
+    key.get(5..)?.first_chunk::<8>().map(|bytes| u64::from_be_bytes(*bytes))
 }
 
 /// The number at the end of a key.

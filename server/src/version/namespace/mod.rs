@@ -12,6 +12,9 @@
 //! **An inode's record holds one of its names.** Directories and nearly all files have but one, so `..` and paths resolve at
 //! any version without an index; only the further names of a hard-linked file have rows of their own.
 //!
+//! **How much history is kept** is the policy of the volume, and of directories that keep more (`policies`, `ranges`); `thinning` lets go of
+//! what no policy keeps.
+//!
 //! **An inode without a name** stays in the head tables with 0 links until [`release_orphan`]: whoever has it open goes on. It
 //! belongs to no version, its changes take none, and they leave no past.
 
@@ -21,8 +24,10 @@ mod edit;
 mod history;
 mod intervals;
 mod keys;
+mod policies;
 mod publish;
 mod query;
+mod ranges;
 mod records;
 #[cfg(test)]
 mod tests;
@@ -32,9 +37,10 @@ mod view;
 
 pub use change::apply;
 pub use contents::contents;
+pub use policies::{policies, set_policy};
 pub use publish::{orphans, publish_content, release_orphan, replace_tree, versions_shown};
 pub use query::query;
-pub use thinning::{Readers, kept, policy, purge, set_policy, thin, waiting, wants_purge};
+pub use thinning::{Readers, is_kept, kept, purge, thin, waiting, wants_purge};
 pub use txn::VolumeTxn;
 
 use super::kv::{Kv, KvError, Order};

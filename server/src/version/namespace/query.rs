@@ -24,11 +24,11 @@ pub fn query(kv: &dyn Kv, volume: VolumeId, at: At, query: &Query) -> Result<Nam
         | Query::ReadLink(_)
         | Query::GetXattr { .. }
         | Query::ListXattrs(_)
-        | Query::PathOf(_) => of_tree(&View::open(kv, volume, at)?.0, query),
+        | Query::PathOf(_) => of_tree(&View::open(kv, volume, at, subject(query))?.0, query),
         Query::Statistics
         | Query::Latest
-        | Query::VersionAt(_)
-        | Query::Version(_)
+        | Query::VersionAt { .. }
+        | Query::Version { .. }
         | Query::VersionTagged(_)
         | Query::Tags
         | Query::VersionsOf { .. }
@@ -37,16 +37,31 @@ pub fn query(kv: &dyn Kv, volume: VolumeId, at: At, query: &Query) -> Result<Nam
     }
 }
 
+/// The inode that a query of the tree is about.
+fn subject(query: &Query) -> InodeNumber {
+    match query {
+        Query::LookUp { parent: inode, .. }
+        | Query::Attributes(inode)
+        | Query::Parent(inode)
+        | Query::ReadDirectory { directory: inode, .. }
+        | Query::ReadLink(inode)
+        | Query::GetXattr { inode, .. }
+        | Query::ListXattrs(inode)
+        | Query::PathOf(inode) => *inode,
+        _ => ROOT_INODE,
+    }
+}
+
 /// Queries that are not about one version.
 fn of_history(kv: &dyn Kv, volume: VolumeId, query: &Query) -> Result<NamespaceAnswer, NamespaceError> {
-    let (view, counters) = View::open(kv, volume, At::Head)?;
+    let (view, counters) = View::open(kv, volume, At::Head, ROOT_INODE)?;
     match query {
         Query::Statistics => Ok(NamespaceAnswer::Statistics(statistics(&counters))),
         Query::Latest => Ok(NamespaceAnswer::Version(counters.latest)),
-        Query::VersionAt(time) => history::version_at(&view, &counters, *time),
+        Query::VersionAt { directory, time } => history::version_at(&view, &counters, *directory, *time),
         Query::VersionTagged(tag) => history::version_tagged(&view, tag),
         Query::Tags => history::tags(&view),
-        Query::Version(n) => history::version(&view, &counters, *n),
+        Query::Version { directory, version } => history::version(&view, &counters, *directory, *version),
         Query::VersionsOf { directory: ROOT_INODE, after, limit } => history::kept_changes(&view, *after, bounded(*limit)),
         Query::Watch { after, limit, .. } => history::changes(&view, *after, bounded(*limit)),
         Query::VersionsOf { directory, after, limit } => history::changes_of(&view, *directory, *after, bounded(*limit)),

@@ -2,14 +2,16 @@
 
 use super::intervals::{History, try_scan};
 use super::keys::{self, Key, OTHER_NAMES};
+use super::policies::Policies;
+use super::ranges::{Left, Ranges};
 use super::records::{Counters, Dated, InodeRecord, Place};
-use super::{NamespaceError, refuse, thinning, txn};
+use super::{NamespaceError, refuse, txn};
 use crate::version::kv::{Kv, KvError};
 use std::collections::BTreeMap;
-use weft_common::id::{InodeNumber, ROOT_INODE, VolumeId};
+use weft_common::id::{InodeNumber, ROOT_INODE, VolumeId, VolumeVersion};
 use weft_common::limits::HEADER_BYTES_MAX;
 use weft_common::name::FileName;
-use weft_common::wire::{At, Attributes, ErrorKind};
+use weft_common::wire::{At, Attributes, ErrorKind, VersionRange};
 
 pub(super) const ENTRIES: History<InodeNumber> = History::new(keys::ENTRIES, keys::ENTRIES_PAST);
 pub(super) const INODES: History<InodeRecord> = History::new(keys::INODES, keys::INODES_PAST);
@@ -29,8 +31,9 @@ pub(super) struct View<'k> {
 }
 
 impl<'k> View<'k> {
-    /// Checks that the volume and the version exist. Returns the volume's counters too.
-    pub(super) fn open(kv: &'k dyn Kv, volume: VolumeId, at: At) -> Result<(Self, Counters), NamespaceError> {
+    /// Checks that the volume and the version exist, and that of the version at least `inode` with all below it is still there: the
+    /// volume may have let go of it while a directory keeps it. Returns the volume's counters too.
+    pub(super) fn open(kv: &'k dyn Kv, volume: VolumeId, at: At, inode: InodeNumber) -> Result<(Self, Counters), NamespaceError> {
         let counters = txn::load(kv, volume)?;
         if let At::Version(n) = at
             && n > counters.latest
@@ -38,9 +41,9 @@ impl<'k> View<'k> {
             return refuse(ErrorKind::NotFound, format!("there is no version {n} yet, the newest is {}", counters.latest));
         }
         if let At::Version(n) = at
-            && !thinning::is_readable(kv, volume, n)?
+            && !Ranges::new(volume, ROOT_INODE).is_left(kv, n, Left::Readable)?
         {
-            return refuse(ErrorKind::Stale, format!("version {n} is not kept any more; `weft retention show` tells why"));
+            check_directories(kv, volume, n, inode)?;
         }
         Ok((Self { kv, volume, at }, counters))
     }
@@ -58,6 +61,11 @@ impl<'k> View<'k> {
         }
     }
 
+    /// Whether the volume has let go of version `n`, so that only what some directories keep of it is there.
+    fn is_partial(&self, n: VolumeVersion) -> Result<bool, KvError> {
+        Ok(!Ranges::new(self.volume, ROOT_INODE).is_left(self.kv, n, Left::Readable)?)
+    }
+
     /// Why there is no such inode.
     fn missing(&self, inode: InodeNumber) -> NamespaceError {
         match (self.at, txn::load(self.kv, self.volume)) {
@@ -66,6 +74,10 @@ impl<'k> View<'k> {
                 super::refusal(ErrorKind::Stale, format!("{inode} of {} was removed", self.volume))
             }
             (At::Head, _) => super::refusal(ErrorKind::NotFound, format!("{} has no {inode}", self.volume)),
+            (At::Version(n), _) if self.is_partial(n).unwrap_or(false) => super::refusal(
+                ErrorKind::Stale,
+                format!("{inode} of {} does not lie in a directory that keeps version {n}", self.volume),
+            ),
             (At::Version(n), _) => super::refusal(ErrorKind::NotFound, format!("{} had no {inode} at version {n}", self.volume)),
         }
     }
@@ -118,11 +130,20 @@ impl<'k> View<'k> {
         Ok(directory == outer)
     }
 
-    /// The components of one path to the inode.
+    /// The components of one path to the inode. Of a version that only directories keep, what lies above them is not there: to such a
+    /// directory the path is that of now, as to its `.versions`.
     pub(super) fn path_of(&self, inode: InodeNumber) -> Result<Vec<FileName>, NamespaceError> {
         let (mut path, mut bytes, mut at) = (Vec::new(), 0, inode);
+        let mut view = View { kv: self.kv, volume: self.volume, at: self.at };
+        let policies = match self.at {
+            At::Version(n) if self.is_partial(n)? => Some(Policies::load(self.kv, self.volume)?),
+            _ => None,
+        };
         while at != ROOT_INODE {
-            let Some(place) = self.inode(at)?.value.place else {
+            if policies.as_ref().is_some_and(|policies| policies.has(at)) {
+                view.at = At::Head;
+            }
+            let Some(place) = view.inode(at)?.value.place else {
                 return refuse(ErrorKind::NotFound, format!("{inode} of {} has no name any more", self.volume));
             };
             bytes += place.name.as_bytes().len() + 2;
@@ -158,6 +179,21 @@ impl<'k> View<'k> {
         }
         Ok(directories)
     }
+}
+
+/// Whether a directory with a policy of its own has `inode` of a version that the volume has let go of.
+fn check_directories(kv: &dyn Kv, volume: VolumeId, n: VolumeVersion, inode: InodeNumber) -> Result<(), NamespaceError> {
+    let policies = Policies::load(kv, volume)?;
+    if policies.leave_inode(kv, volume, inode, VersionRange { first: n, last: n }, Left::Readable)? {
+        return Ok(());
+    }
+    if policies.leave(kv, volume, n, Left::Readable)? {
+        let message = format!(
+            "version {n} is kept of some directories only, and {inode} was not in them; `weft retention show` names them"
+        );
+        return refuse(ErrorKind::Stale, message);
+    }
+    refuse(ErrorKind::Stale, format!("version {n} is not kept any more; `weft retention show` tells why"))
 }
 
 fn place_of(key: &[u8]) -> Result<Place, KvError> {

@@ -5,7 +5,7 @@ use super::{Manager, busy};
 use crate::version::command::Action;
 use crate::version::failure::Failure;
 use crate::version::kv::KvError;
-use crate::version::{blobs, namespace, sessions, volumes};
+use crate::version::{blobs, garbage, namespace, sessions, volumes};
 use bytes::Bytes;
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -14,8 +14,8 @@ use tracing::Instrument;
 use weft_common::id::{RequestId, SessionId, VolumeId};
 use weft_common::rpc::{Answer, Call, Peer};
 use weft_common::wire::{
-    At, BlobReply, BlobRequest, ErrorKind, NamespaceAnswer, NamespaceQuery, Query, Reply, Request, ServiceError, SessionReply,
-    SessionRequest, Ticket, VolumeRequest,
+    At, BlobReply, BlobRequest, ErrorKind, Holds, NamespaceAnswer, NamespaceQuery, Query, Reply, Request, ServiceError,
+    SessionReply, SessionRequest, Ticket, VolumeRequest,
 };
 
 /// A watch that found nothing, or something.
@@ -82,13 +82,8 @@ impl Manager {
     async fn session(&self, id: RequestId, request: SessionRequest) -> Result<Reply, ServiceError> {
         match request {
             SessionRequest::Open { .. } | SessionRequest::Close(_) => self.submit(id, Action::Session(request), false).await,
-            SessionRequest::Renew { session, holds } => {
-                let renew = move |state: &mut State| {
-                    state.soft.hold(session, holds, state.machine.epoch());
-                    state.soft.renew(session, Instant::now())
-                };
-                let renewed = self.with_state(renew).await?;
-                if renewed { Ok(Reply::Session(SessionReply::Done)) } else { Err(expired(session)) }
+            SessionRequest::Renew { session, number, knows, holds } => {
+                self.ask(move |state| renew(state, session, number, knows, holds)).await.map(Reply::Session)
             }
             SessionRequest::List => {
                 let list = self.ask(|state| Ok(sessions::list(state.machine.kv())?)).await?;
@@ -156,6 +151,23 @@ fn look(state: &mut State, volume: VolumeId, at: At, query: &Query) -> Result<Wa
         NamespaceAnswer::Changes { changes, .. } if changes.is_empty() => Ok(Watched::Nothing(answer, state.soft.watch(volume))),
         _ => Ok(Watched::Answer(answer)),
     }
+}
+
+fn renew(state: &mut State, session: SessionId, number: u64, knows: u64, holds: Holds) -> Result<SessionReply, Failure> {
+    if !state.soft.renew(session, Instant::now()) {
+        return Err(Failure::Service(expired(session)));
+    }
+    let (kv, epoch) = (state.machine.kv(), state.machine.epoch());
+    let mut let_go = Vec::new();
+    for (volume, version) in &holds.versions {
+        if !namespace::is_kept(kv, *volume, *version)? {
+            let_go.push((*volume, *version));
+        }
+    }
+    let knows = knows.min(epoch);
+    let again_in = state.soft.renewal_pause(knows, garbage::let_go_last(kv)?);
+    state.soft.hold(session, number, knows, holds);
+    Ok(SessionReply::Renewed { epoch, again_in, let_go })
 }
 
 fn expired(session: SessionId) -> ServiceError {

@@ -4,12 +4,15 @@ use super::Manager;
 use super::state_thread::State;
 use crate::version::command::Action;
 use crate::version::failure::Failure;
+use crate::version::kv::{Kv, KvError};
 use crate::version::namespace::{self, Readers};
-use crate::version::{audit, garbage, volumes};
-use weft_common::id::{RequestId, VolumeId};
-use weft_common::limits::{BLOBS_PER_AUDIT, CURSOR_BYTES_MAX, ENTRIES_PER_ANSWER_MAX, RANGES_PER_THINNING_MAX, ROWS_PER_AUDIT};
+use crate::version::{audit, blobs, garbage, volumes};
+use weft_common::id::{BlobId, BlobVersion, RequestId, VolumeId};
+use weft_common::limits::{
+    BLOBS_PER_AUDIT, CURSOR_BYTES_MAX, ENTRIES_PER_ANSWER_MAX, IN_FLIGHT_PER_ANSWER, RANGES_PER_THINNING_MAX, ROWS_PER_AUDIT,
+};
 use weft_common::rpc::Peer;
-use weft_common::wire::{ErrorKind, HistoryReply, HistoryRequest, Reply, ServiceError};
+use weft_common::wire::{DirectoryPolicy, ErrorKind, HistoryReply, HistoryRequest, Reply, ServiceError};
 
 impl Manager {
     pub(super) async fn history(&self, peer: &Peer, id: RequestId, request: HistoryRequest) -> Result<Reply, ServiceError> {
@@ -20,28 +23,32 @@ impl Manager {
             return Err(ServiceError::new(ErrorKind::Untrusted, message));
         }
         let reply = match request {
-            HistoryRequest::SetPolicy { volume, policy } => {
-                return self.submit(id, Action::SetPolicy(volume, policy), false).await;
+            HistoryRequest::SetPolicy { volume, directory, policy } => {
+                return self.submit(id, Action::SetPolicy { volume, directory, policy }, false).await;
             }
             HistoryRequest::Thin { ranges, .. } if ranges.len() > RANGES_PER_THINNING_MAX => {
                 let message = format!("{} ranges in one thinning; at most {RANGES_PER_THINNING_MAX}, send several", ranges.len());
                 return Err(ServiceError::new(ErrorKind::InvalidArgument, message));
             }
-            HistoryRequest::Thin { volume, ranges } => return self.submit(id, Action::Thin(volume, ranges), false).await,
+            HistoryRequest::Thin { volume, directory, ranges } => {
+                return self.submit(id, Action::Thin { volume, directory, ranges }, false).await;
+            }
             HistoryRequest::Collected { blob, version } => {
                 return self.submit(id, Action::Collected(blob, version), false).await;
             }
             HistoryRequest::Work { volume } => return self.work(id, volume).await,
-            HistoryRequest::Policy(volume) => {
+            HistoryRequest::Policies(volume) => {
                 let read = move |state: &mut State| {
                     volumes::settings(state.machine.kv(), volume)?;
-                    Ok(namespace::policy(state.machine.kv(), volume)?)
+                    Ok(namespace::policies(state.machine.kv(), volume)?)
                 };
-                HistoryReply::Policy(self.ask(read).await?)
+                let policies = self.ask(read).await?;
+                let policy = |(directory, policy)| DirectoryPolicy { directory, policy };
+                HistoryReply::Policies(policies.into_iter().map(policy).collect())
             }
-            HistoryRequest::Kept { volume, after, limit } => {
+            HistoryRequest::Kept { volume, directory, after, limit } => {
                 let limit = (limit as usize).clamp(1, ENTRIES_PER_ANSWER_MAX);
-                let read = move |state: &mut State| Ok(namespace::kept(state.machine.kv(), volume, after, limit)?);
+                let read = move |state: &mut State| Ok(namespace::kept(state.machine.kv(), volume, directory, after, limit)?);
                 let (versions, more) = self.ask(read).await?;
                 HistoryReply::Kept { versions, more }
             }
@@ -68,6 +75,10 @@ impl Manager {
             HistoryRequest::Sweep(extent) => self.sweeps(move |state| state.soft.ask_for_sweep(extent)).await?,
             HistoryRequest::SweepState => self.sweeps(|_| {}).await?,
             HistoryRequest::Swept { number, swept } => self.sweeps(move |state| state.soft.swept(number, swept)).await?,
+            HistoryRequest::InFlight => {
+                let (versions, more) = self.ask(|state: &mut State| Ok(in_flight(state.machine.kv())?)).await?;
+                HistoryReply::InFlight { versions, more }
+            }
             HistoryRequest::Volumes => {
                 HistoryReply::Volumes(self.ask(|state: &mut State| Ok(volumes::all(state.machine.kv())?)).await?)
             }
@@ -94,6 +105,17 @@ impl Manager {
             None => Ok(Reply::History(HistoryReply::Work { jobs: Vec::new(), more: false })),
         }
     }
+}
+
+fn in_flight(kv: &dyn Kv) -> Result<(Vec<(BlobId, BlobVersion)>, bool), KvError> {
+    let mut versions = Vec::new();
+    blobs::waiting(kv, &mut |waiting| {
+        versions.push((waiting.blob, waiting.version));
+        versions.len() <= IN_FLIGHT_PER_ANSWER
+    })?;
+    let more = versions.len() > IN_FLIGHT_PER_ANSWER;
+    versions.truncate(IN_FLIGHT_PER_ANSWER);
+    Ok((versions, more))
 }
 
 fn bad_cursor(bytes: usize) -> ServiceError {

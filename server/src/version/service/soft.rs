@@ -9,7 +9,10 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 use weft_common::id::{BlobId, BlobVersion, SessionId, VolumeId};
-use weft_common::limits::{LAPSED_PER_ANSWER_MAX, SESSION_LEASE, TICKET_GRACE, TICKET_LEASE, WAITERS_MAX};
+use weft_common::limits::{
+    LAPSED_PER_ANSWER_MAX, SESSION_LEASE, SESSION_RENEWAL, SESSION_RENEWAL_HURRIED, SESSION_RENEWAL_SHARE, TICKET_GRACE,
+    TICKET_LEASE, WAITERS_MAX,
+};
 use weft_common::wire::{Holds, Reply, ServiceError, SweepExtent, SweepState, Swept};
 
 /// Where a commit's answer goes.
@@ -20,16 +23,16 @@ struct SessionLease {
     renewed: Instant,
     /// Its end has been proposed: it cannot be renewed any more.
     closing: bool,
-    /// The epoch at which its last renewal was answered.
-    answered: Option<u64>,
-    /// What was let go of until then it can only use if it holds it.
+    /// The number of its newest renewal.
+    number: u64,
+    /// What was let go of until then it can only use if it holds it; `None` until it has said so to this process.
     knows_through: Option<u64>,
     holds: Holds,
 }
 
 impl SessionLease {
     fn new(renewed: Instant) -> Self {
-        Self { renewed, closing: false, answered: None, knows_through: None, holds: Holds::default() }
+        Self { renewed, closing: false, number: 0, knows_through: None, holds: Holds::default() }
     }
 }
 
@@ -129,17 +132,25 @@ impl Soft {
     /// A session that was opened at `epoch` has not seen anything before.
     pub(super) fn opened(&mut self, session: SessionId, epoch: u64) {
         if let Some(lease) = self.sessions.get_mut(&session) {
-            (lease.answered, lease.knows_through) = (Some(epoch), Some(epoch));
+            lease.knows_through = Some(epoch);
         }
     }
 
-    /// What the session uses of the past, told with its renewal, which is answered at `epoch`.
-    pub(super) fn hold(&mut self, session: SessionId, holds: Holds, epoch: u64) {
-        if let Some(lease) = self.sessions.get_mut(&session) {
-            lease.knows_through = lease.answered;
-            lease.answered = Some(epoch);
-            lease.holds = holds;
+    /// What the session uses of the past, told with renewal `number`; what was let go of through epoch `knows` it uses only if it is in there.
+    pub(super) fn hold(&mut self, session: SessionId, number: u64, knows: u64, holds: Holds) {
+        if let Some(lease) = self.sessions.get_mut(&session).filter(|lease| lease.number <= number) {
+            let before = lease.knows_through.unwrap_or(0);
+            (lease.number, lease.knows_through, lease.holds) = (number, Some(before.max(knows)), holds);
         }
+    }
+
+    /// When a session that knows through epoch `knows` should renew again. `let_go` is the newest epoch in which something was let go of.
+    pub(super) fn renewal_pause(&self, knows: u64, let_go: u64) -> Duration {
+        if knows >= let_go {
+            return SESSION_RENEWAL;
+        }
+        let share = SESSION_RENEWAL_SHARE * u32::try_from(self.sessions.len()).unwrap_or(u32::MAX);
+        share.clamp(SESSION_RENEWAL_HURRIED, SESSION_RENEWAL)
     }
 
     /// Who may be reading what of a volume, as of `epoch`. See [`crate::version::garbage`].

@@ -202,8 +202,8 @@ fn session_of(action: &Action) -> Option<SessionId> {
         | Action::Session(_)
         | Action::Commit { .. }
         | Action::Placement(_)
-        | Action::SetPolicy(..)
-        | Action::Thin(..)
+        | Action::SetPolicy { .. }
+        | Action::Thin { .. }
         | Action::Collect(..)
         | Action::Collected(..) => None,
     }

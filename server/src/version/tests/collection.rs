@@ -17,7 +17,7 @@ impl Cluster {
 
     fn thin(&mut self, first: u64, last: u64) -> u64 {
         let range = VersionRange { first: VolumeVersion(first), last: VolumeVersion(last) };
-        match self.act(Action::Thin(self.volume, vec![range])).unwrap() {
+        match self.act(Action::Thin { volume: self.volume, directory: ROOT_INODE, ranges: vec![range] }).unwrap() {
             Reply::History(HistoryReply::Thinned { versions }) => versions,
             other => panic!("{other:?}"),
         }
@@ -40,7 +40,7 @@ impl Cluster {
     }
 
     fn kept(&self) -> Vec<u64> {
-        let (versions, _) = namespace::kept(self.machine.kv(), self.volume, VolumeVersion(0), 1000).unwrap();
+        let (versions, _) = namespace::kept(self.machine.kv(), self.volume, ROOT_INODE, VolumeVersion(0), 1000).unwrap();
         versions.into_iter().map(|(version, _)| version.0).collect()
     }
 
@@ -77,7 +77,7 @@ fn thinned_versions_go_when_nobody_reads_them_and_kept_ones_stay_as_they_were() 
     assert_eq!(cluster.thin(1, 99), 4, "neither the newest nor one with a tag");
     assert_eq!(cluster.kept(), [4, 6]);
     assert_eq!(cluster.thin(2, 5), 0, "thinned already");
-    assert!(cluster.query(At::Head, &Query::Version(VolumeVersion(3))).is_err());
+    assert!(cluster.query(At::Head, &Query::Version { directory: ROOT_INODE, version: VolumeVersion(3) }).is_err());
     assert_eq!(kind(cluster.tag("late", 3)), ErrorKind::NotFound);
     // Who reads it goes on until everybody is known to have let go.
     let thinned_at = cluster.machine.epoch() - 2;
@@ -94,8 +94,9 @@ fn thinned_versions_go_when_nobody_reads_them_and_kept_ones_stay_as_they_were() 
     assert_eq!((cluster.size_at(4, inode).unwrap(), cluster.size_at(6, inode).unwrap()), (30, 50));
     assert_eq!(cluster.collect_all(), []);
     // Times find what is kept.
-    let NamespaceAnswer::Version(before) =
-        cluster.query(At::Head, &Query::VersionAt(weft_common::time::Timestamp(i64::MAX))).unwrap()
+    let NamespaceAnswer::Version(before) = cluster
+        .query(At::Head, &Query::VersionAt { directory: ROOT_INODE, time: weft_common::time::Timestamp(i64::MAX) })
+        .unwrap()
     else {
         panic!()
     };
@@ -119,6 +120,78 @@ fn a_content_that_is_read_is_not_offered() {
     readers.everything = true;
     assert_eq!(cluster.collect_with(cluster.volume, readers).0, []);
     assert_eq!(cluster.collect_all().len(), 2);
+}
+
+#[test]
+fn who_knows_that_a_version_is_thinned_is_waited_for_once() {
+    let mut cluster = Cluster::new(1);
+    let inode = cluster.create("f");
+    let blob = cluster.publish(inode, 10);
+    (cluster.publish(inode, 20), cluster.publish(inode, 30));
+    cluster.thin(1, 3);
+    let thinned = cluster.machine.epoch();
+    assert_eq!(crate::version::garbage::let_go_last(cluster.machine.kv()).unwrap(), thinned);
+    let offered = |cluster: &mut Cluster, readers: &Readers| {
+        let mut offered = Vec::new();
+        while let (jobs, true) = cluster.collect_with(cluster.volume, readers.clone()) {
+            offered.extend(jobs.iter().map(|job| job.dropped.version.0));
+        }
+        offered
+    };
+    let mut readers = Readers { through: thinned - 1, ..Readers::default() };
+    assert_eq!(offered(&mut cluster, &readers), [0u64; 0]);
+    // Somebody uses the version, through which he may come to its content; somebody else has come to the other.
+    (readers.through, readers.versions) = (thinned, vec![VolumeVersion(2)]);
+    readers.contents.insert((blob, BlobVersion(2)));
+    assert_eq!(offered(&mut cluster, &readers), [0u64; 0]);
+    // He has taken hold of the content and let go of the version.
+    readers.versions.clear();
+    readers.contents.insert((blob, BlobVersion(1)));
+    assert_eq!(offered(&mut cluster, &readers), [0u64; 0]);
+    // All that happened since the thinning is no reason to wait: everybody knows through that.
+    readers.contents.clear();
+    assert_eq!(readers.through, thinned);
+    assert_eq!(offered(&mut cluster, &readers)[0], 1);
+}
+
+#[test]
+fn a_reader_of_one_version_keeps_none_of_its_neighbours() {
+    let mut cluster = Cluster::new(1);
+    let inode = cluster.create("f");
+    (1..=6).for_each(|length| _ = cluster.publish(inode, length));
+    assert_eq!(cluster.thin(1, 6), 6, "in one range");
+    let readers = Readers { through: u64::MAX, versions: vec![VolumeVersion(3), VolumeVersion(3)], ..Readers::default() };
+    let mut gone = Vec::new();
+    while let (jobs, true) = cluster.collect_with(cluster.volume, readers.clone()) {
+        for job in jobs {
+            gone.push(job.dropped.version.0);
+            cluster.act(Action::Collected(job.dropped.blob, job.dropped.version)).unwrap();
+        }
+    }
+    // Version 3 shows blob version 2.
+    assert_eq!(cluster.size_at(3, inode).unwrap(), 2);
+    assert_eq!(kind(cluster.size_at(4, inode)), ErrorKind::Stale);
+    let (mut jobs, _) = cluster.collect_with(cluster.volume, readers);
+    gone.extend(jobs.drain(..).map(|job| job.dropped.version.0));
+    assert!(!gone.contains(&2) && gone.contains(&1), "{gone:?}");
+    cluster.collect_all();
+    assert_eq!(kind(cluster.size_at(3, inode)), ErrorKind::Stale);
+}
+
+#[test]
+fn a_manager_that_knows_no_readers_yet_collects_nothing_of_purged_versions() {
+    let mut cluster = Cluster::new(1);
+    let inode = cluster.create("f");
+    (cluster.publish(inode, 10), cluster.publish(inode, 20));
+    cluster.thin(1, 2);
+    let thinned = cluster.machine.epoch();
+    // Everybody knew, and one had hold of the content; then the manager was started anew.
+    let mut readers = Readers { through: thinned, ..Readers::default() };
+    readers.contents.insert((cluster.attributes(inode).tree.unwrap().blob, BlobVersion(1)));
+    while cluster.collect_with(cluster.volume, readers.clone()).1 {}
+    assert_eq!(cluster.collect(cluster.volume, 0), (vec![], true), "what is not used by then is noted");
+    assert_eq!(cluster.collect(cluster.volume, 0), (vec![], false));
+    assert_eq!(cluster.collect(cluster.volume, thinned).0.len(), 1);
 }
 
 #[test]
@@ -338,8 +411,8 @@ fn a_removed_volume_is_collected_to_the_last_blob() {
 fn the_policy_is_kept_with_the_volume() {
     let mut cluster = Cluster::new(1);
     let policy = Retention { hourly: 24, keep_all: Some(std::time::Duration::from_secs(60)), ..Retention::default() };
-    cluster.act(Action::SetPolicy(cluster.volume, policy)).unwrap();
-    assert_eq!(namespace::policy(cluster.machine.kv(), cluster.volume).unwrap(), policy);
+    cluster.act(Action::SetPolicy { volume: cluster.volume, directory: ROOT_INODE, policy: Some(policy) }).unwrap();
+    assert_eq!(namespace::policies(cluster.machine.kv(), cluster.volume).unwrap(), [(ROOT_INODE, policy)]);
 }
 
 /// Some of its nodes may be gone: an older version that was compared with it would meet holes in a tree that should be whole.

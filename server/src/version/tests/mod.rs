@@ -1,6 +1,7 @@
 //! The state machine over a table in memory.
 
 mod collection;
+mod fall_back;
 mod golden;
 mod idempotence;
 mod model;

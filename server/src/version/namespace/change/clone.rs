@@ -8,6 +8,7 @@ use super::{check_new_name, check_room_for_directory};
 use crate::version::kv::{Kv, KvError};
 use crate::version::namespace::edit::{Edit, Summary};
 use crate::version::namespace::keys::{self, DIRECTORY_CHANGES, Key};
+use crate::version::namespace::policies::PARENTS;
 use crate::version::namespace::records::{Body, InodeRecord, Place};
 use crate::version::namespace::view::{ENTRIES, INODES, View, XATTRS, Xattrs};
 use crate::version::namespace::{NamespaceError, VolumeTxn, refuse};
@@ -32,7 +33,7 @@ struct Below {
 
 pub(super) fn clone(txn: &mut VolumeTxn<'_>, source: InodeNumber, at: At, place: &Place) -> Result<ChangeReply, NamespaceError> {
     let mut edit = Edit::new(txn);
-    let (view, _) = View::open(&*edit.txn.kv, edit.txn.volume, at)?;
+    let (view, _) = View::open(&*edit.txn.kv, edit.txn.volume, at, source)?;
     let top = read(&view, source, view.inode(source)?.value)?;
     check(&edit, source, &top.record, at, place)?;
     let below = if top.record.is_directory() { read_below(&view, source)? } else { Vec::new() };
@@ -159,6 +160,9 @@ fn write_below(edit: &mut Edit<'_, '_>, top: InodeNumber, below: Vec<Below>) -> 
         let kv: &mut dyn Kv = &mut *edit.txn.kv;
         ENTRIES.replace(kv, volume, &key, n, &inode)?;
         INODES.replace(kv, volume, &keys::of_inode(inode), n, &record)?;
+        if record.is_directory() {
+            PARENTS.replace(kv, volume, &keys::of_inode(inode), n, &directory)?;
+        }
         for (name, value) in &source.xattrs {
             XATTRS.replace(kv, volume, &keys::of_name(inode, name), n, value)?;
         }

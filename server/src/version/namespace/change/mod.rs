@@ -4,6 +4,7 @@
 mod attributes;
 mod clone;
 mod create;
+mod fall_back;
 mod remove;
 mod rename;
 mod restore;
@@ -47,6 +48,10 @@ pub fn apply(txn: &mut VolumeTxn<'_>, change: &Change, settings: &VolumeSettings
         Change::ShareContent { source, at, content, inode, replaces, modified } => {
             let from = share::From { inode: *source, at: *at, content: *content };
             share::share(txn, &from, &share::To { inode: *inode, content: *replaces, modified: *modified })
+        }
+        Change::FallBack { inode, lost, source, content, abandon } => {
+            let to = fall_back::To { inode: *source, content: *content };
+            fall_back::fall_back(txn, &fall_back::Lost { inode: *inode, content: *lost, abandon: *abandon }, &to)
         }
         Change::Clone { source, at, parent, name } => clone::clone(txn, *source, *at, &place(*parent, name)),
     }

@@ -26,7 +26,7 @@ pub(super) fn restore(
     to: VolumeVersion,
 ) -> Result<ChangeReply, NamespaceError> {
     let edit = Edit::new(txn);
-    let (past, _) = View::open(&*edit.txn.kv, edit.txn.volume, At::Version(to))?;
+    let (past, _) = View::open(&*edit.txn.kv, edit.txn.volume, At::Version(to), source)?;
     past.directory(source)?;
     let then = find(&past, &Place { directory: source, name: place.name.clone() })?;
     check_new_name(&edit, place)?;

@@ -30,7 +30,7 @@ pub(super) struct To {
 
 pub(super) fn share(txn: &mut VolumeTxn<'_>, from: &From, to: &To) -> Result<ChangeReply, NamespaceError> {
     let mut edit = Edit::new(txn);
-    let (view, _) = View::open(&*edit.txn.kv, edit.txn.volume, from.at)?;
+    let (view, _) = View::open(&*edit.txn.kv, edit.txn.volume, from.at, from.inode)?;
     let source = expected(&view, from.inode, from.content)?;
     let replaced = expected(&edit.head(), to.inode, to.content)?;
     if source.blob == replaced.blob && source.version == replaced.version {

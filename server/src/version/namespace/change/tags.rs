@@ -2,8 +2,8 @@
 
 use crate::version::namespace::keys::{Key, TAGS};
 use crate::version::namespace::records::{TagRecord, from_row, to_row};
-use crate::version::namespace::{NamespaceError, VolumeTxn, refuse, thinning};
-use weft_common::id::VolumeVersion;
+use crate::version::namespace::{NamespaceError, VolumeTxn, policies, refuse};
+use weft_common::id::{ROOT_INODE, VolumeVersion};
 use weft_common::limits::TAGS_MAX;
 use weft_common::wire::{ChangeReply, ErrorKind};
 
@@ -16,8 +16,8 @@ pub(super) fn set(txn: &mut VolumeTxn<'_>, name: &str, version: VolumeVersion) -
         let message = format!("there is no version {version} yet, the newest is {}", txn.counters.latest);
         return refuse(ErrorKind::NotFound, message);
     }
-    if !thinning::is_kept(&*txn.kv, txn.volume, version)? {
-        return refuse(ErrorKind::NotFound, format!("version {version} is not kept any more; it cannot get a tag"));
+    if !policies::is_kept(&*txn.kv, txn.volume, ROOT_INODE, version)? {
+        return refuse(ErrorKind::NotFound, format!("version {version} is not kept whole any more; it cannot get a tag"));
     }
     let key = Key::new(TAGS, txn.volume).bytes(name.as_bytes());
     match txn.kv.get(&key)?.map(|row| from_row::<TagRecord>(&row)).transpose()? {

@@ -2,8 +2,12 @@
 //! version and a reader for the old one, not for new bytes.
 
 use super::*;
+use crate::version::namespace::policies::PolicyRecord;
+use crate::version::namespace::ranges::Thinned;
 use crate::version::namespace::records::{Place, TagRecord, from_dated_row, from_row, to_dated_row, to_row};
+use std::time::Duration;
 use weft_common::id::{BlobId, BlobVersion};
+use weft_common::retention::Retention;
 use weft_common::weave::NodeRef;
 use weft_common::wire::{ChangeKind, FileKind};
 
@@ -90,6 +94,22 @@ const ROWS: [&str; 9] = [
     "010000000000000006ac02",
     "0100000000000000060576616c7565",
 ];
+
+#[test]
+fn rows_of_policies() {
+    let policy = Retention { keep_all: Some(Duration::from_secs(60)), hourly: 1, daily: 2, weekly: 3, monthly: 4 };
+    let first = VolumeVersion(5);
+    let rows = [
+        to_row(&PolicyRecord { policy, ended: Some(VolumeVersion(300)) }),
+        to_row(&PolicyRecord::default()),
+        to_row(&Thinned { first, since: Some(300) }),
+        to_row(&Thinned { first, since: None }),
+    ];
+    let rows = rows.map(|row| hex(&row.unwrap()));
+    assert_eq!(rows, ["01013c000102030401ac02", "01000000000000", "010501ac02", "010500"]);
+    let key = Key::new(keys::THINNED, VOLUME).inode(InodeNumber(1)).version(VolumeVersion(2));
+    assert_eq!(hex(&key), "330000000700000000000000010000000000000002");
+}
 
 #[test]
 fn rows_of_another_format_are_refused() {

@@ -5,7 +5,9 @@ mod cost;
 mod errors;
 mod golden;
 mod intervals;
+mod keeping;
 mod model;
+mod policies;
 mod random;
 mod semantics;
 
@@ -16,7 +18,7 @@ use weft_common::name::FileName;
 use weft_common::weave::{Geometry, Tree};
 use weft_common::wire::{
     At, AttributeChange, Author, Change, ChangeRecord, ChangeReply, DirectoryEntry, HistoryState, NamespaceAnswer, NewInode,
-    Query, VolumeSettings,
+    Query, VersionRange, VolumeSettings,
 };
 
 const VOLUME: VolumeId = VolumeId(7);

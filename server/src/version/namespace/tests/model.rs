@@ -142,6 +142,7 @@ impl Model {
             Change::Restore { parent, name, source, to } => (ChangeKind::Restore, self.restore(*parent, name, *source, *to, now)),
             Change::Clone { source, at, parent, name } => (ChangeKind::Clone, self.clone_tree(*source, *at, *parent, name, now)),
             Change::ShareContent { .. } => (ChangeKind::Write, self.share(change, now)),
+            Change::FallBack { .. } => unreachable!("a recovery's, and tested by itself"),
             Change::SetTag { name, version } => {
                 assert!(*version <= self.latest());
                 match self.tags.get(name) {

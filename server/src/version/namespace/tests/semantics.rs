@@ -230,7 +230,7 @@ fn times_find_versions() {
             volume.now
         })
         .collect();
-    let at = |time: Timestamp| volume.version(&Query::VersionAt(time));
+    let at = |time: Timestamp| volume.version(&Query::VersionAt { directory: ROOT, time });
     assert_eq!(at(Timestamp(before.0 - 1)), Err(ErrorKind::NotFound));
     assert_eq!(at(before), Ok(VolumeVersion(0)));
     for (index, time) in times.iter().enumerate() {
@@ -247,7 +247,7 @@ fn a_clock_that_goes_back_does_not_reorder_versions() {
     volume.now = Timestamp(0);
     let b = volume.file(ROOT, "b");
     assert_eq!(volume.head(b).born, time);
-    assert_eq!(volume.version(&Query::VersionAt(time)), Ok(VolumeVersion(2)));
+    assert_eq!(volume.version(&Query::VersionAt { directory: ROOT, time }), Ok(VolumeVersion(2)));
 }
 
 #[test]
@@ -263,7 +263,7 @@ fn a_removed_volume_leaves_no_row_and_touches_no_other() {
     let mut rows = 0;
     volume
         .kv
-        .scan(&[], &[0xff], Order::Ascending, &mut |key, _| {
+        .scan(&[], &[0x80], Order::Ascending, &mut |key, _| {
             assert_eq!(key[1..5], 8u32.to_be_bytes());
             rows += 1;
             true

@@ -5,8 +5,9 @@ use crate::version::service::soft::Soft;
 use crate::version::tests::Cluster;
 use std::time::Duration;
 use tokio::time::Instant;
-use weft_common::id::{BlobVersion, SessionId};
-use weft_common::limits::{SESSION_LEASE, TICKET_GRACE, TICKET_LEASE};
+use weft_common::id::{BlobVersion, SessionId, VolumeId, VolumeVersion};
+use weft_common::limits::{SESSION_LEASE, SESSION_RENEWAL, SESSION_RENEWAL_HURRIED, TICKET_GRACE, TICKET_LEASE};
+use weft_common::wire::Holds;
 
 #[test]
 fn a_dead_writers_ticket_is_offered_after_its_lease_and_sooner_when_others_wait() {
@@ -73,4 +74,45 @@ fn a_manager_that_stood_still_closes_nobody_for_its_own_silence() {
     soft.forgive(SESSION_LEASE * 2);
     assert_eq!(soft.lapsed_sessions(start + SESSION_LEASE * 2), []);
     assert_eq!(soft.lapsed_sessions(start + SESSION_LEASE * 3).len(), 1, "the client's own silence counts");
+}
+
+#[test]
+fn readers_know_what_the_last_of_them_knows_and_late_renewals_change_nothing() {
+    let cluster = Cluster::new(1);
+    let start = Instant::now();
+    let mut soft = Soft::new(cluster.machine.kv(), start).unwrap();
+    let (old, volume) = (cluster.session, cluster.volume);
+    let reading = |n| Holds { versions: vec![(volume, VolumeVersion(n))], ..Holds::default() };
+    let readers = |soft: &Soft| {
+        let readers = soft.readers(volume, 50);
+        (readers.through, readers.versions.iter().map(|version| version.0).collect::<Vec<_>>())
+    };
+    assert_eq!(readers(&soft), (0, vec![]), "this process has not heard of it");
+    soft.hold(old, 1, 20, reading(7));
+    assert_eq!(readers(&soft), (20, vec![7]));
+    let new = SessionId(old.0 + 1);
+    soft.note(&Effect::Opened(new), start);
+    soft.opened(new, 30);
+    soft.hold(new, 1, 0, Holds::default());
+    assert_eq!(readers(&soft), (20, vec![7]), "what was before it was opened it cannot have found");
+    soft.hold(old, 3, 40, reading(9));
+    assert_eq!(readers(&soft), (30, vec![9]));
+    soft.hold(old, 2, 20, reading(7));
+    assert_eq!(readers(&soft), (30, vec![9]), "a late duplicate");
+    soft.hold(new, 2, 45, Holds { versions: vec![(VolumeId(volume.0 + 1), VolumeVersion(1))], ..Holds::default() });
+    assert_eq!(readers(&soft), (40, vec![9]), "a version of another volume");
+}
+
+#[test]
+fn clients_hurry_while_something_waits_for_them_and_many_clients_less() {
+    let cluster = Cluster::new(1);
+    let start = Instant::now();
+    let mut soft = Soft::new(cluster.machine.kv(), start).unwrap();
+    assert_eq!(soft.renewal_pause(5, 5), SESSION_RENEWAL);
+    assert_eq!(soft.renewal_pause(4, 5), SESSION_RENEWAL_HURRIED);
+    (10..3010).for_each(|session| soft.note(&Effect::Opened(SessionId(session)), start));
+    let pause = soft.renewal_pause(4, 5);
+    assert!(SESSION_RENEWAL_HURRIED < pause && pause < SESSION_RENEWAL, "{pause:?}");
+    (5000..15_000).for_each(|session| soft.note(&Effect::Opened(SessionId(session)), start));
+    assert_eq!(soft.renewal_pause(4, 5), SESSION_RENEWAL);
 }

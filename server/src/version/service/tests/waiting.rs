@@ -152,15 +152,13 @@ async fn requests_of_other_roles_and_unknown_things_are_refused_by_name() {
     let missing = call(&manager, Request::Volume(VolumeRequest::Get("nope".into())), LONG).await.unwrap_err();
     assert!(missing.kind == ErrorKind::NotFound && missing.message.contains("'nope'"));
     let session = weft_common::id::SessionId(99);
-    let unknown =
-        call(&manager, Request::Session(SessionRequest::Renew { session, holds: weft_common::wire::Holds::default() }), LONG)
-            .await
-            .unwrap_err();
+    let renew = |session| {
+        Request::Session(SessionRequest::Renew { session, number: 1, knows: 0, holds: weft_common::wire::Holds::default() })
+    };
+    let unknown = call(&manager, renew(session), LONG).await.unwrap_err();
     assert_eq!(unknown.kind, ErrorKind::SessionExpired);
-    let renewed = client
-        .ask(Request::Session(SessionRequest::Renew { session: client.session, holds: weft_common::wire::Holds::default() }))
-        .await;
-    assert_eq!(renewed, Ok(Reply::Session(SessionReply::Done)));
+    let renewed = client.ask(renew(client.session)).await;
+    assert!(matches!(renewed, Ok(Reply::Session(SessionReply::Renewed { .. }))), "{renewed:?}");
     let Ok(Reply::Session(SessionReply::Sessions(list))) = client.ask(Request::Session(SessionRequest::List)).await else {
         panic!()
     };
