@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use weft_common::id::BlobId;
 use weft_common::limits::SESSION_LEASE;
 use weft_common::time::Timestamp;
 use weft_common::wire::VersionRange;
@@ -28,8 +29,22 @@ pub struct PolicyThinning {
     pub clock: Timestamp,
 }
 
+/// A fall-back that a recovery asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct FallBack {
+    /// The file.
+    pub inode: u64,
+    /// Its content until then.
+    pub lost: (BlobId, u64),
+    /// The file that had the older content.
+    pub source: u64,
+    /// The older content.
+    pub content: (BlobId, u64),
+}
+
 #[derive(Debug, Default)]
 struct Book {
+    fall_backs: Vec<FallBack>,
     thinnings: Vec<(Duration, Vec<VersionRange>)>,
     by_policy: Vec<PolicyThinning>,
     policy_clock: Timestamp,
@@ -63,6 +78,17 @@ impl Ledger {
             let clock = book.policy_clock;
             book.by_policy.push(PolicyThinning { ranges: ranges.to_vec(), clock });
         }
+    }
+
+    /// A recovery asks for a fall-back.
+    pub fn falling_back(&self, asked: FallBack) {
+        self.book().fall_backs.push(asked);
+    }
+
+    /// What recoveries asked for, in order.
+    #[must_use]
+    pub fn fall_backs(&self) -> Vec<FallBack> {
+        self.book().fall_backs.clone()
     }
 
     /// The collector looked at its machine's clock.

@@ -2,6 +2,7 @@
 //! own history tells.
 
 use super::history::{Deed, Outcome, Place, Records, apply};
+use super::ledger::FallBack;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use weft_common::id::BlobId;
 use weft_common::wire::{ChangeKind, ChangeRecord};
@@ -46,12 +47,12 @@ pub struct Model {
 }
 
 impl Model {
-    /// Replays `changes`, which are all there are.
+    /// Replays `changes`, which are all there are; `fall_backs` were asked for.
     #[must_use]
-    pub fn replay(changes: &[ChangeRecord], records: &Records) -> Self {
+    pub fn replay(changes: &[ChangeRecord], records: &Records, fall_backs: &[FallBack]) -> Self {
         let mut model = Self::default();
         for change in changes {
-            model.step(change, records);
+            model.step(change, records, fall_backs);
         }
         super::outcomes::check(&mut model, records);
         model
@@ -135,7 +136,7 @@ impl Model {
         self.traits.entry(inode).or_default().push((version, traits));
     }
 
-    fn step(&mut self, change: &ChangeRecord, records: &Records) {
+    fn step(&mut self, change: &ChangeRecord, records: &Records, fall_backs: &[FallBack]) {
         let version = change.version.0;
         if version != self.latest + 1 {
             self.complain(format!("N{version} follows N{}", self.latest));
@@ -143,7 +144,7 @@ impl Model {
         self.latest = version;
         let number: Option<usize> = change.author.program.strip_prefix("op").and_then(|number| number.parse().ok());
         let Some((number, record)) = number.and_then(|number| Some((number, records.deeds.get(number)?))) else {
-            return self.fall_back(change, records);
+            return self.fall_back(change, records, fall_backs);
         };
         if !self.done.insert(number) {
             self.complain(format!("op{number} happened twice, the second time as N{version}"));
@@ -163,18 +164,38 @@ impl Model {
         }
     }
 
-    /// After the loss of all copies a file may go back to an older content, by a version that no client made.
-    fn fall_back(&mut self, change: &ChangeRecord, records: &Records) {
+    /// After the loss of all copies a file may go back to an older content that its name had, by a version that no client made.
+    fn fall_back(&mut self, change: &ChangeRecord, records: &Records, fall_backs: &[FallBack]) {
         let (version, inode) = (change.version.0, change.inode.0);
-        let content = change.content.filter(|_| records.has_lost);
+        let content = change.content.filter(|_| records.has_lost && change.author.program == "recovery");
         let Some((blob, blob_version, size)) = content else {
             return self.complain(format!("N{version} was made by nobody: {change:?}"));
         };
-        let states = self.files.entry(inode).or_default();
-        match states.iter().rev().find(|state| state.bytes.len() as u64 == size).map(|state| state.bytes.clone()) {
-            Some(bytes) => states.push(FileState { from: version, blob: Some(blob), blob_version: blob_version.0, bytes }),
-            None => self.complain(format!("N{version} fell back to a content that inode {inode} never had: {change:?}")),
-        }
+        // The last one that fits: one that was repeated was looked at again before.
+        let asked = fall_backs.iter().rev().filter(|asked| asked.inode == inode && self.is_present(inode, asked.lost));
+        let mut sources = asked.filter(|asked| self.had_name_of(inode, asked.source));
+        let older =
+            sources.find_map(|asked| self.content(asked.source, asked.content).filter(|older| older.bytes.len() as u64 == size));
+        let Some(bytes) = older.map(|older| older.bytes.clone()) else {
+            return self.complain(format!("N{version} fell back to a content that its name never had: {change:?}"));
+        };
+        let state = FileState { from: version, blob: Some(blob), blob_version: blob_version.0, bytes };
+        self.files.entry(inode).or_default().push(state);
+    }
+
+    /// Whether a file's newest content is this one, but for compactions.
+    fn is_present(&self, inode: u64, (blob, version): (BlobId, u64)) -> bool {
+        let newest = self.files.get(&inode).and_then(|states| states.last());
+        newest.is_some_and(|newest| newest.blob.is_none_or(|known| known == blob) && newest.blob_version <= version)
+    }
+
+    /// Whether a name of `inode` named `source` since it was last removed.
+    fn had_name_of(&self, inode: u64, source: u64) -> bool {
+        let since = |states: &Vec<(u64, Option<u64>)>| {
+            let mut named = states.iter().rev().map_while(|(_, inode)| *inode).peekable();
+            named.peek() == Some(&inode) && named.any(|named| named == source)
+        };
+        inode == source || self.names.values().any(since)
     }
 
     fn act(&mut self, change: &ChangeRecord, number: usize, deed: &Deed) -> Result<(), String> {

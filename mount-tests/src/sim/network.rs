@@ -5,7 +5,7 @@
 //! carried out. Messages overtake one another, and a request may arrive twice.
 
 use super::boot::MANAGER;
-use super::ledger::Ledger;
+use super::ledger::{FallBack, Ledger};
 use super::life::Life;
 use super::tamper;
 use super::world::World;
@@ -15,9 +15,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
+use weft_common::id::{BlobId, BlobVersion};
 use weft_common::limits::CONNECT_TIMEOUT;
 use weft_common::rpc::{Address, Answer, Call, Handler, Peer, Rpc, RpcError};
-use weft_common::wire::{BlobRequest, DataRequest, HistoryRequest, MetadataRequest, Request, ServiceError, SessionRequest};
+use weft_common::wire::{
+    BlobRequest, Change, DataRequest, HistoryRequest, MetadataRequest, NamespaceChange, Request, ServiceError, SessionRequest,
+};
 
 /// How bad the network is. Chances in millionths, for each message.
 #[derive(Clone, Copy, Debug, Default)]
@@ -190,6 +193,13 @@ impl Rpc for Line {
         let (started, asked) = (Instant::now(), world.elapsed());
         if let Request::History(HistoryRequest::Thin { ranges, .. }) = &call.request {
             self.network.ledger.thinning(asked, ranges, self.host == MANAGER);
+        }
+        if let Request::Change(NamespaceChange { change: Change::FallBack { inode, lost, source, content, .. }, .. }) =
+            &call.request
+        {
+            let plain = |(blob, version): (BlobId, BlobVersion)| (blob, version.0);
+            let (lost, content) = (plain(*lost), plain(*content));
+            self.network.ledger.falling_back(FallBack { inode: inode.0, lost, source: source.0, content });
         }
         let (id, name, deadline) = (call.id, describe(&call.request), call.deadline);
         if let Some(answer) = tamper::answer_early(world, &call) {

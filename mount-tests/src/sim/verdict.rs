@@ -40,7 +40,7 @@ pub(super) async fn judge(stage: &Stage, plan: &Plan, healed: Instant) -> Result
     }
     stage.world.log(format_args!("healed after {:?}", healed.elapsed()));
     let changes = all_changes(&client).await?;
-    let model = Model::replay(&changes, &stage.history.all());
+    let model = Model::replay(&changes, &stage.history.all(), &stage.network.ledger.fall_backs());
     read_all(stage, &client, &model).await?;
     read_synced(stage, &client).await?;
     client.volume().cluster().close().await?;
@@ -194,6 +194,17 @@ async fn clean_up(stage: &Stage, model: &Model) -> Result<(), ClientError> {
     }
     // Until then the sessions of the dead hold what they held.
     tokio::time::sleep(SESSION_LEASE).await;
+    let began = Instant::now();
+    while !cluster.losses().is_empty() {
+        if began.elapsed() > CLEANING {
+            stage.world.violation(format!(
+                "nobody knows yet what was lost, {CLEANING:?} after everything healed: {:?}",
+                cluster.losses()
+            ));
+            break;
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
     let has_lost = stage.history.all().has_lost;
     let (began, mut waiting) = (Instant::now(), cluster.garbage(volume).await?);
     while waiting != GarbageStatistics::default() {
