@@ -104,7 +104,8 @@ pub struct ReplicaGroup {
 /// Asked of the provider manager.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum PlacementRequest {
-    /// A store folder joins, or comes back after a restart. Answer: `Joined`.
+    /// A store folder joins, or comes back after a restart. Answer: `Joined`. A new folder is given an id by it, and is a member once
+    /// it has that written down and joins with it: so an answer that is lost leaves no member behind that nobody is.
     Join {
         /// What it stores.
         role: ProviderRole,

@@ -18,11 +18,32 @@ struct Options {
     /// Prints the trace of every seed, not only of failing ones.
     #[arg(long)]
     trace: bool,
+    /// Plants every bug instead, and says which of the seeds finds it.
+    #[arg(long)]
+    plants: bool,
+}
+
+/// Says of each planted bug which seed finds it. Whether all are found.
+#[expect(clippy::print_stdout, reason = "a command-line tool")]
+fn plant_all(seeds: std::ops::Range<u64>) -> bool {
+    let mut all = true;
+    for plant in Plant::ALL {
+        let found = seeds.clone().find_map(|seed| Some((seed, simulate(seed, plant).violations.into_iter().next()?)));
+        match &found {
+            Some((seed, violation)) => println!("{plant:?}: seed {seed}: {violation}"),
+            None => println!("{plant:?}: NOT FOUND"),
+        }
+        all &= found.is_some();
+    }
+    all
 }
 
 #[expect(clippy::print_stdout, reason = "a command-line tool")]
 fn main() -> ExitCode {
     let options = Options::parse();
+    if options.plants {
+        return if plant_all(options.from..options.from + options.seeds) { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+    }
     let mut counts: BTreeMap<&'static str, u64> = BTreeMap::new();
     let mut failed = Vec::new();
     for seed in options.from..options.from + options.seeds {

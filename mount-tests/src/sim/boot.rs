@@ -3,15 +3,18 @@
 use super::disk::{LogDisk, SimStore, StoreDisk, TableDisk};
 use super::life::{Killer, Life};
 use super::network::{Line, Network};
+use super::plant::Plant;
 use super::world::{SkewedClock, World};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
+use weft_common::clock::Clock;
 use weft_common::id::ClusterId;
 use weft_common::limits::BACKGROUND_SYNC;
 use weft_common::limits::DELETES_PER_SECOND_DEFAULT;
 use weft_common::rpc::Address;
+use weft_common::time::Timestamp;
 use weft_common::wire::ProviderRole;
 use weft_server::config::Role;
 use weft_server::node::{LoggedMembership, NodeError, Provider, Roles, run_helper};
@@ -91,10 +94,11 @@ impl Process {
         };
         let roles = Roles::new(self.address(), Some(manager.clone()), Some(placement), &[]);
         self.network.open(&self.host, Arc::new(roles), self.life.clone());
-        let line = self.line();
+        let (line, network) = (self.line(), self.network.clone());
+        let clock = Arc::new(CollectorClock { machine: self.clock.clone(), network, plant: self.world.plant });
         self.life.spawn(async move {
             let (_stop, stopped) = watch::channel(false);
-            run_helper(line, vec![Address(MANAGER.to_owned())], DELETES_PER_SECOND_DEFAULT, stopped).await;
+            run_helper(line, vec![Address(MANAGER.to_owned())], clock, DELETES_PER_SECOND_DEFAULT, stopped).await;
         });
         let (process, failing) = (self.clone(), manager.clone());
         self.life.spawn(async move {
@@ -115,6 +119,22 @@ impl Process {
             ..ManagerOptions::default()
         };
         Manager::open_on(table, Box::new(log), Path::new(MANAGER), options)
+    }
+}
+
+/// What the collector goes by: its machine's clock. What that showed is written down.
+#[derive(Debug)]
+struct CollectorClock {
+    machine: Arc<SkewedClock>,
+    network: Arc<Network>,
+    plant: Plant,
+}
+
+impl Clock for CollectorClock {
+    fn now(&self) -> Timestamp {
+        let now = self.machine.now();
+        self.network.ledger.policy_clock(now);
+        if self.plant == Plant::ForeignClock { now.after(Duration::from_secs(3600)) } else { now }
     }
 }
 

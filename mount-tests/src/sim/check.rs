@@ -1,7 +1,7 @@
 //! The oracle's verdict: every read equals the fold of the writes before it, and saw what was acknowledged before it began.
 
-use super::history::{Found, ListRecord, ReadRecord, Records};
-use super::model::Model;
+use super::history::{Found, ListRecord, ReadRecord, Records, SyncedUpdate, XattrRecord};
+use super::model::{Model, Traits};
 
 /// Compares everything that clients saw with the model.
 #[must_use]
@@ -9,6 +9,11 @@ pub fn complaints(model: &Model, records: &Records) -> Vec<String> {
     let mut complaints = model.complaints.clone();
     complaints.extend(records.reads.iter().filter_map(|read| judge_read(model, read)));
     complaints.extend(records.lists.iter().filter_map(|list| judge_list(model, list)));
+    complaints.extend(records.xattrs.iter().filter_map(|xattr| judge_xattr(model, xattr)));
+    // A file without a name, or one that was restored meanwhile, does not keep what is written to it.
+    let is_kept =
+        |update: &SyncedUpdate| model.content_at(update.inode, update.version).is_some_and(|state| state.from == update.version);
+    complaints.extend(records.synced.iter().filter(|update| is_kept(update)).filter_map(|update| update.complaint.clone()));
     complaints
 }
 
@@ -25,28 +30,42 @@ fn judge_read(model: &Model, read: &ReadRecord) -> Option<String> {
         _ => {}
     }
     let found = read.found.as_ref()?;
-    let blob_version = found.blob_version?;
-    let Some(state) = model.content(found.inode, blob_version) else {
-        return Some(format!("{}: inode {} has no v{blob_version}", about(), found.inode));
+    let has_mode = |traits: Traits| traits.mode == found.mode;
+    let is_right = match read.at {
+        Some(version) => model.traits_at(found.inode, version).is_some_and(has_mode),
+        None => model.some_traits(found.inode, read.low, has_mode),
     };
-    let expected = match read.at {
-        Some(version) => model.content_at(found.inode, version),
-        None => model.content_at(found.inode, read.low),
+    if !is_right {
+        return Some(format!("{} had mode {:o}", about(), found.mode));
+    }
+    let content = found.content?;
+    let Some(state) = model.content(found.inode, content) else {
+        return Some(format!("{}: inode {} has no {content:?}", about(), found.inode));
     };
     // At an old version exactly what it showed; at the newest at least what was known.
+    let expected = model.content_at(found.inode, read.at.unwrap_or(read.low)).map(|state| state.from);
     let fresh = expected.is_none_or(|expected| match read.at {
-        Some(_) => expected.blob_version == state.blob_version,
-        None => expected.blob_version <= state.blob_version,
+        Some(_) => expected == state.from,
+        None => expected <= state.from,
     });
     if !fresh {
         return Some(format!(
-            "{}: v{blob_version} of inode {} was seen, v{:?} was to be",
+            "{}: the content since N{} of inode {} was seen, that since N{expected:?} was to be",
             about(),
+            state.from,
             found.inode,
-            expected.map(|state| state.blob_version)
         ));
     }
-    judge_bytes(found, &state.bytes).map(|what| format!("{}: v{blob_version} of inode {}: {what}", about(), found.inode))
+    judge_bytes(found, &state.bytes).map(|what| format!("{}: {content:?} of inode {}: {what}", about(), found.inode))
+}
+
+fn judge_xattr(model: &Model, XattrRecord { low, at, inode, value }: &XattrRecord) -> Option<String> {
+    let has_value = |traits: Traits| traits.xattr == *value;
+    let is_right = match at {
+        Some(version) => model.traits_at(*inode, *version).is_some_and(has_value),
+        None => model.some_traits(*inode, *low, has_value),
+    };
+    (!is_right).then(|| format!("the attribute of inode {inode} at {at:?} (N{low} was known) was {value:?}"))
 }
 
 fn judge_bytes(found: &Found, bytes: &[u8]) -> Option<String> {

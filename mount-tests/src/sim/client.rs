@@ -1,28 +1,33 @@
 //! Clients: the real client library, used as a mount uses it, with everything that it is told written down.
 
 use super::boot::MANAGER;
-use super::history::{Deed, Edit, Found, History, ListRecord, Outcome, Place, ReadRecord, payload};
+use super::deeds::{author, change_of, outcome_of};
+use super::faults;
+use super::history::{Deed, Edit, History, Outcome, SyncedUpdate, payload};
 use super::life::Life;
 use super::network::Network;
 use super::servers::Servers;
 use super::world::World;
 use bytes::Bytes;
 use std::collections::BTreeSet;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use weft_common::client::{BlobStore, ClientError, ClientOptions, Cluster, Namespace, PublishRequest, Volume};
-use weft_common::id::{InodeNumber, VolumeVersion};
-use weft_common::name::FileName;
+use weft_common::id::InodeNumber;
+use weft_common::limits::CLIENT_MEMORY_DEFAULT;
 use weft_common::rpc::Address;
 use weft_common::time::Timestamp;
 use weft_common::weave::{ByteRange, DataExtent, Operation, PageObject, Update};
-use weft_common::wire::{At, Attributes, Author, Change, ErrorKind, NamespaceAnswer, NewInode, Query};
 use weft_server::storage::Key;
 
 /// Page size of the volume: small, so that trees are high.
 pub const PAGE: u64 = 64 << 10;
 /// Name of the volume.
 pub const VOLUME: &str = "show";
+
+/// How often all power is lost at the moment a client is told that everything is synced, in millionths.
+const BLACKOUT_AFTER_SYNC: u64 = 60_000;
 
 /// What the parts of a simulation share.
 #[derive(Clone, Debug)]
@@ -35,16 +40,28 @@ pub struct Stage {
     pub servers: Arc<Servers>,
     /// What clients did and saw.
     pub history: Arc<History>,
+    /// Whether clients copy and restore.
+    pub sharing: bool,
+    /// How often all power will still be lost.
+    pub blackouts_left: Arc<AtomicU64>,
 }
 
 /// A client process.
 #[derive(Debug)]
 pub struct Client {
-    stage: Stage,
-    host: String,
-    volume: Arc<Volume>,
-    /// Objects of changes that are done and not known to be synced, with the losses that were known when they began.
-    unsynced: Mutex<Vec<(u64, Vec<PageObject>)>>,
+    pub(super) stage: Stage,
+    pub(super) host: String,
+    pub(super) volume: Arc<Volume>,
+    unsynced: Mutex<Vec<Unsynced>>,
+}
+
+/// An update that is done and not known to be synced.
+#[derive(Debug)]
+struct Unsynced {
+    /// The losses that were known when it began.
+    losses: u64,
+    objects: Vec<PageObject>,
+    update: SyncedUpdate,
 }
 
 impl Client {
@@ -64,7 +81,7 @@ impl Client {
         &self.volume
     }
 
-    fn log(&self, what: std::fmt::Arguments<'_>) {
+    pub(super) fn log(&self, what: std::fmt::Arguments<'_>) {
         self.stage.world.log(format_args!("{}: {what}", self.host));
     }
 
@@ -75,25 +92,11 @@ impl Client {
             Outcome::Refused(_) => "change refused",
         };
         self.stage.world.count(counted);
+        if matches!(outcome, Outcome::Done(..)) {
+            self.stage.world.count(deed.counted());
+        }
         self.log(format_args!("op{number} {deed:?}: {outcome:?}"));
         self.stage.history.end(number, outcome);
-    }
-
-    /// Looks a name up.
-    ///
-    /// # Errors
-    /// Those of the client library, but `NotFound`.
-    pub async fn look_up(&self, at: At, (parent, name): &Place) -> Result<Option<Attributes>, ClientError> {
-        let Ok(name) = FileName::new(name.as_str()) else { return Ok(None) };
-        match self.volume.query(at, Query::LookUp { parent: InodeNumber(*parent), name }).await {
-            Ok(NamespaceAnswer::Attributes(attributes)) => Ok(Some(attributes)),
-            Ok(other) => {
-                self.stage.world.violation(format!("a look-up was answered with {other:?}"));
-                Ok(None)
-            }
-            Err(ClientError::Service(error)) if error.kind == ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error),
-        }
     }
 
     /// Changes the namespace. The new inode of a `Create`.
@@ -129,7 +132,11 @@ impl Client {
             PublishRequest { inode: InodeNumber(inode), operation, modified: Timestamp(number as i64), author: author(number) };
         let outcome = match self.volume.publish(request).await {
             Ok(published) => {
-                self.unsynced.lock().unwrap_or_else(PoisonError::into_inner).push((losses, objects));
+                let base = if edit.append { published.offset } else { 0 };
+                let ranges = edit.data.iter().map(|(offset, length)| (base + offset, base + offset + u64::from(*length)));
+                let update = SyncedUpdate { inode, version: published.version.0, ranges: ranges.collect(), complaint: None };
+                let unsynced = Unsynced { losses, objects, update };
+                self.unsynced.lock().unwrap_or_else(PoisonError::into_inner).push(unsynced);
                 Outcome::Done(published.version.0, Some((published.blob, published.blob_version.0, published.offset)))
             }
             Err(error) => {
@@ -162,62 +169,6 @@ impl Client {
         Ok(update)
     }
 
-    /// Looks a name up and reads part of the file behind it, `share` being where in it and how much (in 256ths).
-    ///
-    /// # Errors
-    /// Those of the client library.
-    pub async fn read(&self, at: At, place: Place, share: (u64, u64)) -> Result<Option<u64>, ClientError> {
-        let history = &self.stage.history;
-        let low = history.seen();
-        let version = match at {
-            At::Head => None,
-            At::Version(version) => Some(version.0),
-        };
-        let Some(attributes) = self.look_up(at, &place).await? else {
-            self.log(format_args!("{place:?} at {version:?} is not there (known then: N{low})"));
-            history.note_read(ReadRecord { low, at: version, place, found: None });
-            return Ok(None);
-        };
-        let mut found = Found {
-            inode: attributes.inode.0,
-            blob_version: attributes.tree.map(|tree| tree.version.0),
-            size: attributes.size,
-            start: 0,
-            end: 0,
-            bytes: Bytes::new(),
-        };
-        if let Some(tree) = attributes.tree {
-            if version.is_none() {
-                history.saw(tree.blob, tree.version.0);
-            }
-            found.start = tree.size * share.0 / 256;
-            let range = ByteRange::new(found.start, found.start + (tree.size * share.1).div_ceil(256));
-            found.end = range.end;
-            found.bytes = self.volume.read(&tree, range).await?;
-        }
-        self.log(format_args!("read {place:?} at {version:?}: {:?}, {} bytes", found.blob_version, found.bytes.len()));
-        self.stage.world.count("read");
-        history.note_read(ReadRecord { low, at: version, place, found: Some(found) });
-        Ok(Some(attributes.inode.0))
-    }
-
-    /// Lists a directory.
-    ///
-    /// # Errors
-    /// Those of the client library.
-    pub async fn list(&self, directory: u64) -> Result<(), ClientError> {
-        let low = self.stage.history.seen();
-        let query = Query::ReadDirectory { directory: InodeNumber(directory), after: None, limit: 1000 };
-        if let NamespaceAnswer::Entries { entries, .. } = self.volume.query(At::Head, query).await? {
-            let entry = |entry: weft_common::wire::DirectoryEntry| {
-                (String::from_utf8_lossy(entry.name.as_bytes()).into_owned(), entry.attributes.inode.0)
-            };
-            let entries = entries.into_iter().map(entry).collect();
-            self.stage.history.note_list(ListRecord { low, directory, entries });
-        }
-        Ok(())
-    }
-
     /// Syncs; what was published before is then on stable storage of all its copies.
     pub async fn sync(&self) {
         let waiting = std::mem::take(&mut *self.unsynced.lock().unwrap_or_else(PoisonError::into_inner));
@@ -230,8 +181,18 @@ impl Client {
         }
         self.stage.world.count("sync");
         // After a loss nothing is promised of what came before it.
-        for (_, objects) in waiting.into_iter().filter(|(known, _)| *known == losses) {
-            objects.iter().for_each(|object| self.check_synced(object));
+        for unsynced in waiting.into_iter().filter(|unsynced| unsynced.losses == losses) {
+            let mut update = unsynced.update;
+            let now = self.stage.world.elapsed();
+            // What it was overwritten by may be all that is kept.
+            if self.stage.network.ledger.is_owed(update.version, now, now) {
+                update.complaint = unsynced.objects.iter().find_map(|object| self.complain_of(object));
+            }
+            self.stage.history.note_synced(update);
+        }
+        if self.stage.world.chance(BLACKOUT_AFTER_SYNC) {
+            // The moment at which a sync that promised too much is found out.
+            faults::lose_all_power(&self.stage);
         }
     }
 
@@ -242,24 +203,15 @@ impl Client {
         members.iter().filter_map(|member| map.provider(*member)).map(|provider| provider.address.clone()).collect()
     }
 
-    /// On as many machines as there are to be copies, each on stable storage.
-    fn check_synced(&self, object: &PageObject) {
+    /// An object is to lie on as many machines as there are to be copies, each on stable storage.
+    fn complain_of(&self, object: &PageObject) -> Option<String> {
         let hosts = self.hosts_of(object);
         let key = Key::from(object.id);
         let synced = hosts.iter().filter(|host| self.stage.servers.has(host, &key, true)).count();
         let copies = usize::from(self.volume.info().settings.copies);
-        if synced < copies {
-            let what =
-                format!("{} was synced and lies on {synced} disks, not on {copies}: {} at {hosts:?}", object.id, object.group);
-            self.stage.world.violation(what);
-        }
-    }
-
-    /// A volume version that was there at some time; `None` as long as there was none.
-    #[must_use]
-    pub fn some_version(&self) -> Option<At> {
-        let seen = self.stage.history.seen();
-        (seen > 0).then(|| At::Version(VolumeVersion(1 + self.stage.world.below(seen))))
+        (synced < copies).then(|| {
+            format!("{} was synced and lies on {synced} disks, not on {copies}: {} at {hosts:?}", object.id, object.group)
+        })
     }
 }
 
@@ -270,41 +222,8 @@ impl Client {
 pub async fn connect(stage: &Stage, host: &str, life: &Life, patience: Duration) -> Result<Arc<Cluster>, ClientError> {
     let line = stage.network.line(host, life.clone(), false);
     let purpose = "simulation".to_owned();
-    let options = ClientOptions { timeout: patience, host: host.to_owned(), purpose, ..ClientOptions::default() };
+    // With little memory reads go to the providers again and again.
+    let memory = if stage.world.chance(500_000) { PAGE } else { CLIENT_MEMORY_DEFAULT };
+    let options = ClientOptions { timeout: patience, host: host.to_owned(), purpose, memory, ..ClientOptions::default() };
     Cluster::connect(line, vec![Address(MANAGER.to_owned())], options).await
-}
-
-fn author(number: usize) -> Author {
-    Author { uid: 0, host: "simulated".to_owned(), program: format!("op{number}") }
-}
-
-fn change_of(deed: &Deed) -> Option<Change> {
-    let name = |place: &Place| FileName::new(place.1.as_str()).ok();
-    let parent = |place: &Place| InodeNumber(place.0);
-    Some(match deed {
-        Deed::Create(place, directory) => {
-            let (inode, mode) = if *directory { (NewInode::Directory, 0o755) } else { (NewInode::File, 0o644) };
-            Change::Create { parent: parent(place), name: name(place)?, inode, mode, uid: 0, gid: 0, exclusive: true }
-        }
-        Deed::Unlink(place) => Change::Unlink { parent: parent(place), name: name(place)? },
-        Deed::Rename(from, to) => Change::Rename {
-            parent: parent(from),
-            name: name(from)?,
-            new_parent: parent(to),
-            new_name: name(to)?,
-            no_replace: false,
-            exchange: false,
-        },
-        Deed::Edit(..) => return None,
-    })
-}
-
-/// Only these refusals say that nothing was done: others leave open what became of an earlier attempt.
-fn outcome_of(error: &ClientError) -> Outcome {
-    match error {
-        ClientError::Service(error) if matches!(error.kind, ErrorKind::NotFound | ErrorKind::AlreadyExists) => {
-            Outcome::Refused(error.kind)
-        }
-        _ => Outcome::Unknown,
-    }
 }

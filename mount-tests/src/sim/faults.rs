@@ -5,16 +5,18 @@ use super::client::Stage;
 use super::disk::{LogFault, StoreFault};
 use super::network::Weather;
 use super::plan::Plan;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use weft_common::wire::ProviderRole;
 
 /// Makes trouble until `until` says so.
 pub async fn trouble(stage: &Stage, plan: &Plan, clients: &[String], until: impl Fn() -> bool) {
-    let mut newcomers = 0;
+    let (mut newcomers, mut absent) = (0, None);
     while !until() {
         stage.world.pause(200, 3000).await;
         let mut hosts = stage.servers.hosts();
-        match stage.world.below(12) {
+        hosts.retain(|host| absent.as_ref() != Some(host));
+        match stage.world.below(14) {
             0 | 1 => change_weather(stage, plan),
             2 | 3 if plan.partitions => {
                 hosts.extend(clients.iter().cloned());
@@ -28,7 +30,9 @@ pub async fn trouble(stage: &Stage, plan: &Plan, clients: &[String], until: impl
                 newcomers += 1;
                 join(stage, newcomers).await;
             }
-            _ => restart_failed(stage).await,
+            11 => lose_all_power(stage),
+            12 if plan.absences && absent.is_none() => absent = leave(stage, &hosts),
+            _ => restart_failed(stage, absent.as_deref()).await,
         }
     }
 }
@@ -43,7 +47,7 @@ pub async fn heal(stage: &Stage) {
         stage.servers.plan_store_fault(&host, None);
         stage.servers.skew(&host, 0);
     }
-    restart_failed(stage).await;
+    restart_failed(stage, None).await;
     for host in stage.servers.hosts() {
         stage.servers.start(&host).await;
     }
@@ -110,6 +114,33 @@ fn lose_power(stage: &Stage, hosts: &[String]) {
     start_later(stage, host.clone());
 }
 
+/// All machines at once: of what was not synced some is gone for good. Not more often than planned.
+pub(super) fn lose_all_power(stage: &Stage) {
+    let planned = stage.blackouts_left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
+    if planned.is_err() {
+        return;
+    }
+    stage.world.count("blackout");
+    stage.world.log(format_args!("all machines lose power"));
+    if stage.servers.cut_all_power() {
+        stage.world.count("lost from all disks");
+        stage.history.note_loss();
+    }
+    for host in stage.servers.hosts() {
+        start_later(stage, host);
+    }
+}
+
+/// A provider goes and does not come back until everything heals.
+fn leave(stage: &Stage, hosts: &[String]) -> Option<String> {
+    let providers: Vec<_> = hosts.iter().filter(|host| *host != MANAGER).cloned().collect();
+    let host = stage.world.pick(&providers).cloned()?;
+    stage.world.count("provider left");
+    stage.world.log(format_args!("{host} leaves"));
+    stage.servers.kill(&host);
+    Some(host)
+}
+
 fn fail_disk(stage: &Stage, hosts: &[String]) {
     let world = &stage.world;
     let Some(host) = world.pick(hosts) else { return };
@@ -139,8 +170,9 @@ async fn join(stage: &Stage, count: u64) {
 }
 
 /// As an operator or a service manager does: whoever failed is started again.
-async fn restart_failed(stage: &Stage) {
-    for host in stage.servers.poisoned() {
+async fn restart_failed(stage: &Stage, absent: Option<&str>) {
+    let failed = stage.servers.poisoned().into_iter().filter(|host| absent != Some(host.as_str()));
+    for host in failed {
         stage.servers.kill(&host);
         stage.servers.start(&host).await;
     }

@@ -25,17 +25,77 @@ pub struct Edit {
     pub grow_to: Option<u64>,
 }
 
-/// What a client wants done.
+/// What a client wants done. Every one that is done becomes a version.
 #[derive(Clone, Debug)]
 pub enum Deed {
     /// A new file or directory.
     Create(Place, bool),
     /// A name goes.
     Unlink(Place),
+    /// An empty directory goes.
+    RemoveDirectory(Place),
     /// A name moves, perhaps over another.
     Rename(Place, Place),
+    /// A further name for a file.
+    Link(u64, Place),
     /// New content of an inode.
     Edit(u64, Edit),
+    /// New permission bits of an inode.
+    SetMode(u64, u16),
+    /// A new value of an inode's extended attribute.
+    SetXattr(u64, u64),
+    /// A name becomes what it was.
+    Restore {
+        /// The name.
+        place: Place,
+        /// The directory that it was in then.
+        source: u64,
+        /// Then.
+        to: u64,
+    },
+    /// A copy of an inode and all below it.
+    Clone {
+        /// The inode.
+        source: u64,
+        /// The version of it; `None` for the newest.
+        at: Option<u64>,
+        /// Where the copy goes.
+        place: Place,
+    },
+    /// A file gets the content of another.
+    Share {
+        /// The other.
+        source: u64,
+        /// The version of it; `None` for the newest.
+        at: Option<u64>,
+        /// Its content then.
+        content: (BlobId, u64),
+        /// The file.
+        inode: u64,
+        /// Its content until then.
+        replaces: (BlobId, u64),
+    },
+}
+
+impl Deed {
+    /// What is counted when it is done.
+    #[must_use]
+    pub fn counted(&self) -> &'static str {
+        match self {
+            Self::Create(..) => "create done",
+            Self::Unlink(_) => "unlink done",
+            Self::RemoveDirectory(_) => "directory removed",
+            Self::Rename(..) => "rename done",
+            Self::Link(..) => "link done",
+            Self::Edit(..) => "edit done",
+            Self::SetMode(..) => "mode done",
+            Self::SetXattr(..) => "xattr done",
+            Self::Restore { .. } => "restore done",
+            Self::Clone { place, .. } if place.1.starts_with('d') => "directory cloned",
+            Self::Clone { .. } => "clone done",
+            Self::Share { .. } => "share done",
+        }
+    }
 }
 
 /// What a client was told of it.
@@ -65,8 +125,10 @@ pub struct DeedRecord {
 pub struct Found {
     /// Its inode.
     pub inode: u64,
-    /// Blob version that was read; `None` for a directory.
-    pub blob_version: Option<u64>,
+    /// Its permission bits.
+    pub mode: u16,
+    /// Blob and version that were read; `None` for a directory.
+    pub content: Option<(BlobId, u64)>,
     /// Its size then.
     pub size: u64,
     /// Where reading began.
@@ -90,6 +152,32 @@ pub struct ReadRecord {
     pub found: Option<Found>,
 }
 
+/// An extended attribute that was read.
+#[derive(Clone, Debug)]
+pub struct XattrRecord {
+    /// The newest volume version that anybody knew of when it began.
+    pub low: u64,
+    /// The volume version that was asked for; `None` for the newest.
+    pub at: Option<u64>,
+    /// The inode.
+    pub inode: u64,
+    /// Its value.
+    pub value: Option<u64>,
+}
+
+/// An update that was synced: its bytes outlive any loss of power.
+#[derive(Clone, Debug)]
+pub struct SyncedUpdate {
+    /// The file.
+    pub inode: u64,
+    /// The volume version that it became.
+    pub version: u64,
+    /// What it wrote.
+    pub ranges: Vec<(u64, u64)>,
+    /// What was wrong with its page objects when its writer was told that it is synced.
+    pub complaint: Option<String>,
+}
+
 /// A directory that was listed.
 #[derive(Clone, Debug)]
 pub struct ListRecord {
@@ -110,6 +198,12 @@ pub struct Records {
     pub reads: Vec<ReadRecord>,
     /// Listings.
     pub lists: Vec<ListRecord>,
+    /// Extended attributes.
+    pub xattrs: Vec<XattrRecord>,
+    /// Updates that were synced.
+    pub synced: Vec<SyncedUpdate>,
+    /// Whether something was lost from all disks, by the loss of power of all machines.
+    pub has_lost: bool,
     /// The newest volume version that any client was told of.
     seen: u64,
     /// The newest blob versions that any client was told of.
@@ -173,6 +267,21 @@ impl History {
     /// A listing ended.
     pub fn note_list(&self, list: ListRecord) {
         self.records().lists.push(list);
+    }
+
+    /// An extended attribute was read.
+    pub fn note_xattr(&self, xattr: XattrRecord) {
+        self.records().xattrs.push(xattr);
+    }
+
+    /// An update was synced.
+    pub fn note_synced(&self, update: SyncedUpdate) {
+        self.records().synced.push(update);
+    }
+
+    /// Something was lost from all disks.
+    pub fn note_loss(&self) {
+        self.records().has_lost = true;
     }
 
     /// Everything so far.

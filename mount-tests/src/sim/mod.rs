@@ -1,26 +1,34 @@
 //! The whole cluster in one thread, on virtual time, from a seed.
 //!
-//! The services, the helper and the client library are the real ones. Simulated are the network ([`network`]), the disks
-//! ([`disk`]) and time; what goes wrong is drawn from the seed ([`plan`], [`faults`]). Clients write down what they do and see
-//! ([`client`], [`history`]). At the end everything heals, the volume's own history tells the order in which everything
-//! happened, and all that was seen is held against a plain replay of it ([`model`], [`check`]).
+//! The services, the helper, the collector and the client library are the real ones. Simulated are the network ([`network`]), the disks
+//! ([`disk`]) and time; what goes wrong is drawn from the seed ([`plan`], [`faults`]), up to the loss of all power at once. Clients
+//! write down what they do and see ([`client`], [`history`]); what of the past has to be there is known at every moment
+//! ([`ledger`]). At the end everything heals, the volume's own history tells the order in which everything happened, and all that
+//! was seen is held against a plain replay of it ([`model`], [`check`]). Then the past is cleaned up, and what providers hold is held
+//! against what kept versions need.
 //!
 //! The same seed gives the same trace, byte for byte. That the oracle finds bugs is proved by planted ones ([`plant`]).
 
 pub mod boot;
 pub mod check;
 pub mod client;
+mod curator;
+mod deeds;
 pub mod disk;
 pub mod faults;
 pub mod history;
+pub mod ledger;
 pub mod life;
 pub mod model;
 pub mod network;
+mod outcomes;
 pub mod plan;
 pub mod plant;
+mod reader;
 mod scenario;
 pub mod servers;
 mod tamper;
+mod verdict;
 pub mod workload;
 pub mod world;
 

@@ -4,6 +4,8 @@
 //! ([`RpcError::Unreachable`]), or by nothing but the deadline ([`RpcError::TimedOut`]). Both leave open whether the request was
 //! carried out. Messages overtake one another, and a request may arrive twice.
 
+use super::boot::MANAGER;
+use super::ledger::{FallBack, Ledger};
 use super::life::Life;
 use super::tamper;
 use super::world::World;
@@ -13,9 +15,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
+use weft_common::id::{BlobId, BlobVersion};
 use weft_common::limits::CONNECT_TIMEOUT;
 use weft_common::rpc::{Address, Answer, Call, Handler, Peer, Rpc, RpcError};
-use weft_common::wire::{BlobRequest, DataRequest, MetadataRequest, Request, ServiceError};
+use weft_common::wire::{
+    BlobRequest, Change, DataRequest, HistoryRequest, MetadataRequest, NamespaceChange, Request, ServiceError, SessionRequest,
+};
 
 /// How bad the network is. Chances in millionths, for each message.
 #[derive(Clone, Copy, Debug, Default)]
@@ -41,6 +46,8 @@ struct Door {
 #[derive(Debug)]
 pub struct Network {
     world: Arc<World>,
+    /// What messages say of what has to be kept.
+    pub ledger: Ledger,
     state: Mutex<State>,
 }
 
@@ -59,7 +66,7 @@ impl Network {
     /// A network in fine weather.
     #[must_use]
     pub fn new(world: &Arc<World>) -> Arc<Self> {
-        Arc::new(Self { world: world.clone(), state: Mutex::default() })
+        Arc::new(Self { world: world.clone(), ledger: Ledger::default(), state: Mutex::default() })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -125,7 +132,7 @@ impl Network {
             return None;
         }
         let door = self.state().doors.get(to).filter(|door| !door.life.is_over()).cloned()?;
-        if peer.name == "manager" && matches!(call.request, Request::Blob(BlobRequest::Commit { .. })) {
+        if peer.name == MANAGER && matches!(call.request, Request::Blob(BlobRequest::Commit { .. })) {
             self.world.count("helper commits");
         }
         let answer = door.life.run(tamper::handle(&self.world, &door.handler, peer, call)).await?;
@@ -183,7 +190,17 @@ impl Rpc for Line {
             std::future::pending::<()>().await;
         }
         let world = &self.network.world;
-        let started = Instant::now();
+        let (started, asked) = (Instant::now(), world.elapsed());
+        if let Request::History(HistoryRequest::Thin { ranges, .. }) = &call.request {
+            self.network.ledger.thinning(asked, ranges, self.host == MANAGER);
+        }
+        if let Request::Change(NamespaceChange { change: Change::FallBack { inode, lost, source, content, .. }, .. }) =
+            &call.request
+        {
+            let plain = |(blob, version): (BlobId, BlobVersion)| (blob, version.0);
+            let (lost, content) = (plain(*lost), plain(*content));
+            self.network.ledger.falling_back(FallBack { inode: inode.0, lost, source: source.0, content });
+        }
         let (id, name, deadline) = (call.id, describe(&call.request), call.deadline);
         if let Some(answer) = tamper::answer_early(world, &call) {
             return Ok(answer);
@@ -207,6 +224,11 @@ impl Rpc for Line {
         }
         match reply {
             Ok(Ok(Some(Ok(answer)))) => {
+                match &call.request {
+                    Request::Session(SessionRequest::Open { .. }) => self.network.ledger.session_opened(&self.host, asked),
+                    Request::Session(SessionRequest::Renew { .. }) => self.network.ledger.session_renewed(&self.host, asked),
+                    _ => {}
+                }
                 world.log(format_args!("{} > {address} {name}", self.host));
                 Ok(answer)
             }

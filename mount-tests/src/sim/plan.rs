@@ -40,6 +40,14 @@ pub struct Plan {
     pub clock_skew: bool,
     /// Whether providers join on the way.
     pub newcomers: bool,
+    /// Whether providers leave and stay away for long.
+    pub absences: bool,
+    /// Whether all machines lose power at once.
+    pub blackouts: bool,
+    /// Whether clients copy and restore, so that contents are shared.
+    pub sharing: bool,
+    /// For how long the volume keeps every version; `None` for ever.
+    pub keep_all: Option<Duration>,
 }
 
 impl Plan {
@@ -48,6 +56,9 @@ impl Plan {
     pub fn draw(world: &World) -> Self {
         let often = || world.chance(600_000);
         let copies = world.between(1, 3);
+        // Now and then so calm and for so long that the past is collected beside the work.
+        let calm = world.chance(220_000);
+        let often = || often() && !calm;
         Self {
             copies: copies as u8,
             fan_out: world.pick(&[2, 4, 32]).copied().unwrap_or(4),
@@ -55,7 +66,7 @@ impl Plan {
             metadata: world.between(3, 4),
             clients: world.between(2, 4),
             programs: world.between(1, 2),
-            trouble: Duration::from_secs(world.between(10, 40)),
+            trouble: Duration::from_secs(if calm { 120 } else { world.between(10, 45) }),
             loss_max: world.pick(&[0, 10_000, 50_000, 300_000]).copied().unwrap_or(0),
             duplication_max: world.pick(&[0, 50_000, 300_000]).copied().unwrap_or(0),
             lateness_max: world.pick(&[0, 50_000, 300_000]).copied().unwrap_or(0),
@@ -66,6 +77,10 @@ impl Plan {
             disk_faults: often(),
             clock_skew: often(),
             newcomers: often(),
+            absences: often(),
+            blackouts: world.chance(350_000),
+            sharing: world.chance(750_000),
+            keep_all: world.chance(600_000).then(|| Duration::from_secs(world.between(2, 60))),
         }
     }
 }

@@ -23,11 +23,29 @@ pub enum Plant {
     HollowSync,
     /// The content of an old version changes.
     RewrittenHistory,
+    /// The version manager forgets what its sessions say that they read.
+    DeafToReaders,
+    /// Thinning takes versions that have a tag.
+    TagsThinned,
+    /// A sweep takes objects of sessions that are open for orphans.
+    GreedySweep,
+    /// A collection does not look at the version behind the one that goes.
+    NeighbourIgnored,
+    /// A metadata provider answers a sync before it has begun.
+    EarlyNodeSync,
+    /// A clone shows what is written to its origin later.
+    SharedClone,
+    /// The policy goes by a clock that is an hour ahead of the one by which versions are dated.
+    ForeignClock,
+    /// A restoration goes back one version too far.
+    RestoredTooFar,
+    /// Providers acknowledge deletions and keep what was to go.
+    NothingDeleted,
 }
 
 impl Plant {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 18] = [
         Self::ForgetfulProvider,
         Self::ForgetfulMetadata,
         Self::EarlyAcknowledgement,
@@ -37,5 +55,14 @@ impl Plant {
         Self::VolatileLog,
         Self::HollowSync,
         Self::RewrittenHistory,
+        Self::DeafToReaders,
+        Self::TagsThinned,
+        Self::GreedySweep,
+        Self::NeighbourIgnored,
+        Self::EarlyNodeSync,
+        Self::SharedClone,
+        Self::ForeignClock,
+        Self::RestoredTooFar,
+        Self::NothingDeleted,
     ];
 }

@@ -1,30 +1,25 @@
 //! One simulation: set up, trouble, heal, verdict.
 
-use super::check;
 use super::client::{Client, PAGE, Stage, VOLUME, connect};
-use super::faults;
 use super::history::{Deed, History};
 use super::life::{Killer, birth};
-use super::model::Model;
 use super::network::Network;
 use super::plan::Plan;
 use super::servers::Servers;
-use super::workload;
 use super::world::World;
+use super::{faults, verdict, workload};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::time::Instant;
 use weft_common::client::{ClientError, Namespace};
-use weft_common::id::{ROOT_INODE, VolumeVersion};
-use weft_common::limits::TICKET_LEASE;
+use weft_common::id::ROOT_INODE;
+use weft_common::retention::Retention;
 use weft_common::weave::Geometry;
-use weft_common::wire::{At, ChangeRecord, NamespaceAnswer, Query, VolumeSettings};
+use weft_common::wire::VolumeSettings;
 
 /// How long a healed cluster may take to finish everything.
-const HEALING: Duration = Duration::from_secs(150);
-/// Old versions that are read again at the end.
-const OLD_VERSIONS_READ: u64 = 40;
+pub(super) const HEALING: Duration = Duration::from_secs(150);
 
 /// Runs the simulation that `world`'s seed decides.
 pub(super) async fn run(world: Arc<World>) {
@@ -32,7 +27,14 @@ pub(super) async fn run(world: Arc<World>) {
     world.log(format_args!("{plan:?}"));
     let network = Network::new(&world);
     let servers = Servers::new(&world, &network, plan.data, plan.metadata);
-    let stage = Stage { world, network, servers, history: Arc::new(History::default()) };
+    let stage = Stage {
+        world,
+        network,
+        servers,
+        history: Arc::new(History::default()),
+        sharing: plan.sharing,
+        blackouts_left: Arc::new(AtomicU64::new(u64::from(plan.blackouts))),
+    };
     for host in stage.servers.hosts() {
         stage.servers.start(&host).await;
     }
@@ -52,6 +54,10 @@ async fn set_up(stage: &Stage, plan: &Plan) -> Result<Vec<u64>, ClientError> {
     let geometry = geometry.unwrap_or_else(|error| unreachable!("a plan has possible figures: {error}"));
     cluster.create_volume(VOLUME, VolumeSettings { geometry, copies: plan.copies }, (0, 0)).await?;
     let client = Client::connect(stage, "setup", &life, Duration::from_secs(30)).await?;
+    if let Some(span) = plan.keep_all {
+        let policy = Retention { keep_all: Some(span), ..Retention::default() };
+        cluster.set_retention(client.volume().info().id, ROOT_INODE, Some(policy)).await?;
+    }
     let mut directories = vec![ROOT_INODE.0];
     for name in ["a", "b"] {
         directories.extend(client.change(Deed::Create((ROOT_INODE.0, name.to_owned()), true)).await);
@@ -76,6 +82,7 @@ async fn play(stage: &Stage, plan: &Plan, directories: Vec<u64>) {
     let end = Instant::now() + plan.trouble;
     faults::trouble(stage, plan, &names, || Instant::now() >= end || stage.world.is_broken()).await;
     over.store(true, Ordering::Relaxed);
+    stage.blackouts_left.store(0, Ordering::Relaxed);
     // What was to be started later is started by then.
     tokio::time::sleep(Duration::from_secs(15)).await;
     faults::heal(stage).await;
@@ -86,7 +93,7 @@ async fn play(stage: &Stage, plan: &Plan, directories: Vec<u64>) {
     if working.load(Ordering::Relaxed) > 0 {
         stage.world.violation(format!("some client still waits {HEALING:?} after everything healed"));
     }
-    if let Err(error) = verdict(stage, healed).await {
+    if let Err(error) = verdict::judge(stage, plan, healed).await {
         stage.world.violation(format!("the healed cluster cannot be read: {error}"));
     }
 }
@@ -107,9 +114,14 @@ async fn host_of_clients(stage: &Stage, plan: &Plan, name: &str, directories: &[
                 Ok(client) => client,
                 Err(error) => return stage.world.log(format_args!("{host} cannot connect: {error}")),
             };
-            let programs =
-                (0..plan.programs).map(|_| workload::work(&client, &stage.world, directories, || over.load(Ordering::Relaxed)));
-            futures_util::future::join_all(programs).await;
+            let is_over = || over.load(Ordering::Relaxed);
+            let programs = (0..plan.programs).map(|_| workload::work(&client, &stage.world, directories, is_over));
+            let past = workload::read_the_past(&client, &stage.world, directories, is_over);
+            tokio::join!(futures_util::future::join_all(programs), past);
+            if stage.world.chance(500_000) {
+                // If it fails, the session lapses.
+                let _ = client.volume().cluster().close().await;
+            }
         };
         if life.run(work).await.is_none() {
             stage.world.count("client crash");
@@ -127,63 +139,4 @@ fn kill_later(stage: &Stage, host: &str, killer: Killer) {
         stage.world.log(format_args!("{host} is killed if it still runs"));
         killer.kill();
     });
-}
-
-/// Everything is published and readable, and everything that was seen fits together.
-async fn verdict(stage: &Stage, healed: Instant) -> Result<(), ClientError> {
-    let (_killer, life) = birth();
-    let patience = Duration::from_secs(30);
-    let client = Client::connect(stage, "judge", &life, patience).await?;
-    // Until then a ticket may be in flight that nobody calls lapsed.
-    tokio::time::sleep(TICKET_LEASE + Duration::from_secs(1)).await;
-    loop {
-        let lapsed = client.volume().cluster().lapsed_versions().await?;
-        if lapsed.is_empty() {
-            break;
-        }
-        if healed.elapsed() > HEALING {
-            stage.world.violation(format!("not published {HEALING:?} after everything healed: {lapsed:?}"));
-            return Ok(());
-        }
-        tokio::time::sleep(Duration::from_secs(1)).await;
-    }
-    stage.world.log(format_args!("healed after {:?}", healed.elapsed()));
-    let changes = all_changes(&client).await?;
-    let model = Model::replay(&changes, &stage.history.all());
-    read_all(stage, &client, &model).await?;
-    for complaint in check::complaints(&model, &stage.history.all()) {
-        stage.world.violation(complaint);
-    }
-    stage.world.log(format_args!("{} versions, {} reads", changes.len(), stage.history.all().reads.len()));
-    Ok(())
-}
-
-async fn all_changes(client: &Client) -> Result<Vec<ChangeRecord>, ClientError> {
-    let mut all: Vec<ChangeRecord> = Vec::new();
-    loop {
-        let after = all.last().map_or(VolumeVersion(0), |change| change.version);
-        let query = Query::VersionsOf { directory: ROOT_INODE, after, limit: 500 };
-        let NamespaceAnswer::Changes { changes, more } = client.volume().query(At::Head, query).await? else { break };
-        all.extend(changes);
-        if !more {
-            break;
-        }
-    }
-    Ok(all)
-}
-
-/// Every file as it is, and some as they were.
-async fn read_all(stage: &Stage, client: &Client, model: &Model) -> Result<(), ClientError> {
-    let whole = (0, 256);
-    for place in model.names.keys() {
-        client.read(At::Head, place.clone(), whole).await?;
-    }
-    let places: Vec<_> = model.names.keys().cloned().collect();
-    for _ in 0..OLD_VERSIONS_READ {
-        let version = VolumeVersion(1 + stage.world.below(model.latest.max(1)));
-        if let Some(place) = stage.world.pick(&places) {
-            client.read(At::Version(version), place.clone(), whole).await?;
-        }
-    }
-    Ok(())
 }

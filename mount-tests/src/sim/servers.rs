@@ -5,7 +5,7 @@ use super::disk::{LogDisk, LogFault, StoreDisk, StoreFault, TableDisk};
 use super::life::{Killer, Life, birth};
 use super::network::Network;
 use super::world::{SkewedClock, World};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use weft_common::wire::ProviderRole;
 use weft_server::storage::Key;
@@ -34,14 +34,28 @@ pub struct Servers {
     servers: Mutex<BTreeMap<String, Server>>,
     /// Where each page object is to lie. Taken after `servers`.
     homes: Mutex<BTreeMap<Key, Vec<String>>>,
+    /// What the loss of all power took from all disks. Taken after `servers`.
+    lost: Mutex<BTreeSet<Key>>,
+}
+
+/// What became of an object or node of which a client says that no provider has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// Some disk has it.
+    There,
+    /// All power was lost before it was synced.
+    Lost,
+    /// It was deleted, or never stored.
+    Gone,
 }
 
 impl Servers {
     /// One version manager and so many providers; nobody runs yet.
     #[must_use]
     pub fn new(world: &Arc<World>, network: &Arc<Network>, data: u64, metadata: u64) -> Arc<Self> {
-        let servers =
-            Arc::new(Self { world: world.clone(), network: network.clone(), servers: Mutex::default(), homes: Mutex::default() });
+        let (world, network) = (world.clone(), network.clone());
+        let (homes, lost) = (Mutex::default(), Mutex::default());
+        let servers = Arc::new(Self { world, network, servers: Mutex::default(), homes, lost });
         servers.add(MANAGER, Disk::Manager { log: Arc::default(), table: Arc::default() });
         (1..=data).for_each(|place| servers.add_provider(&format!("data{place}"), ProviderRole::Data));
         (1..=metadata).for_each(|place| servers.add_provider(&format!("meta{place}"), ProviderRole::Metadata));
@@ -143,6 +157,45 @@ impl Servers {
             }
             Some(Disk::Provider(_, disk)) => disk.lose(&self.world, false),
             None => {}
+        }
+    }
+
+    /// All machines lose power. Whether something is on no disk any more that was on one.
+    pub fn cut_all_power(&self) -> bool {
+        let before = self.stored();
+        for host in self.hosts() {
+            self.cut_power(&host);
+        }
+        let after = self.stored();
+        let mut lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
+        lost.extend(before.difference(&after));
+        !lost.is_empty()
+    }
+
+    /// Everything that some disk has on which it is looked for: a copy that a put left behind on its way to another group is not.
+    fn stored(&self) -> BTreeSet<Key> {
+        let servers = self.lock();
+        let homes = self.homes.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut stored = BTreeSet::new();
+        for (host, server) in servers.iter() {
+            let Disk::Provider(_, disk) = &server.disk else { continue };
+            let is_home = |key: &Key| homes.get(key).is_none_or(|home| home.contains(host));
+            stored.extend(disk.keys().into_iter().filter(is_home));
+        }
+        stored
+    }
+
+    /// What became of the thing that an error calls `what`.
+    #[must_use]
+    pub fn fate(&self, what: &str) -> Fate {
+        let name = what.strip_prefix("page object ").unwrap_or(what);
+        let is_named = |key: &Key| key.to_string() == name;
+        if self.stored().iter().any(is_named) {
+            Fate::There
+        } else if self.lost.lock().unwrap_or_else(PoisonError::into_inner).iter().any(is_named) {
+            Fate::Lost
+        } else {
+            Fate::Gone
         }
     }
 

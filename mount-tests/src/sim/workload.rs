@@ -1,15 +1,20 @@
-//! What programs do on a client: files in three directories are made, written, read, moved and removed, all by everybody.
+//! What programs do on a client: files in a few directories are made, written, read, moved, linked, copied, restored and removed,
+//! all by everybody, and the past is read, tagged and thinned beside it.
 
 use super::client::{Client, PAGE};
+use super::deeds::at;
 use super::history::{Deed, Edit, Place};
 use super::world::World;
 use weft_common::client::ClientError;
+use weft_common::id::ROOT_INODE;
 use weft_common::wire::At;
 
 /// Longest file, in bytes.
 const SIZE_MAX: u64 = 5 * PAGE;
 /// Names in each directory.
 const NAMES: u64 = 3;
+/// Directories that are copies of others, or are to be.
+const COPIES: u64 = 2;
 
 /// Does one thing after the other until its process ends or `until` says so.
 pub async fn work(client: &Client, world: &World, directories: &[u64], until: impl Fn() -> bool) {
@@ -18,18 +23,27 @@ pub async fn work(client: &Client, world: &World, directories: &[u64], until: im
         if let Err(error) = step(client, world, directories).await {
             world.count("read failed");
             world.log(format_args!("a read failed: {error}"));
-            if matches!(error, ClientError::Damaged { .. }) {
-                world.count("damage reported");
-            }
+        }
+    }
+}
+
+/// Reads old versions, each for a while.
+pub async fn read_the_past(client: &Client, world: &World, directories: &[u64], until: impl Fn() -> bool) {
+    while !until() {
+        world.pause(1, 3000).await;
+        let place = some_place(client, world, directories).await;
+        let Some(version) = client.some_version() else { continue };
+        if let Err(error) = client.stay_in(version, &place, &until).await {
+            world.log(format_args!("a read of N{version} failed: {error}"));
         }
     }
 }
 
 async fn step(client: &Client, world: &World, directories: &[u64]) -> Result<(), ClientError> {
-    let place = some_place(world, directories);
+    let place = some_place(client, world, directories).await;
     let share = (world.below(256), 1 + world.below(256));
     match world.below(100) {
-        0..45 => {
+        0..36 => {
             // As a program does: the name is looked up, and made if it is not there.
             let found = client.read(At::Head, place.clone(), (0, 0)).await?;
             let inode = match found {
@@ -40,25 +54,82 @@ async fn step(client: &Client, world: &World, directories: &[u64]) -> Result<(),
                 client.edit(inode, some_edit(world)).await;
             }
         }
-        45..50 => drop(client.change(Deed::Create(place, false)).await),
-        50..54 => drop(client.change(Deed::Unlink(place)).await),
-        54..60 => drop(client.change(Deed::Rename(place, some_place(world, directories))).await),
-        60..82 => drop(client.read(At::Head, place, share).await?),
-        82..90 => {
+        36..40 => _ = client.change(Deed::Create(place, false)).await,
+        40..43 => _ = client.change(Deed::Unlink(place)).await,
+        43..47 => _ = client.change(Deed::Rename(place, some_place(client, world, directories).await)).await,
+        47..58 => change_more(client, world, directories, place).await?,
+        58..64 => curate(client, world, place).await?,
+        64..80 => drop(client.read(At::Head, place, share).await?),
+        80..87 => {
             if let Some(version) = client.some_version() {
-                client.read(version, place, share).await?;
+                client.read(at(Some(version)), place, share).await?;
             }
         }
-        90..94 => client.list(place.0).await?,
+        87..91 => drop(client.list(At::Head, place.0).await?),
         _ => client.sync().await,
     }
     Ok(())
 }
 
-fn some_place(world: &World, directories: &[u64]) -> Place {
-    let directory = world.pick(directories).copied().unwrap_or(1);
+/// Links, attributes, copies, restoration.
+async fn change_more(client: &Client, world: &World, directories: &[u64], place: Place) -> Result<(), ClientError> {
+    let version = client.some_version().filter(|_| world.chance(500_000));
+    let found = client.look_up(at(version), &place).await?.map(|found| found.inode.0);
+    let other = some_place(client, world, directories).await;
+    let what = world.below(if client.stage.sharing { 22 } else { 8 });
+    match (what, found, client.some_version()) {
+        (0..2, Some(inode), _) => _ = client.change(Deed::Link(inode, other)).await,
+        (2..4, Some(inode), _) => _ = client.change(Deed::SetMode(inode, world.below(0o1000) as u16)).await,
+        (4..6, Some(inode), _) => _ = client.change(Deed::SetXattr(inode, world.below(1000))).await,
+        (6..8, Some(inode), _) => client.read_xattr(version, inode).await?,
+        (8..12, Some(source), _) => _ = client.change(Deed::Clone { source, at: version, place: other }).await,
+        (12..14, Some(_), _) => client.share(&place, version, &other).await?,
+        (14..18, _, Some(to)) => _ = client.change(Deed::Restore { source: place.0, place, to }).await,
+        (18..20, _, _) => {
+            let source = world.pick(&directories[1..]).copied().unwrap_or(0);
+            client.change(Deed::Clone { source, at: version, place: some_copy(world) }).await;
+        }
+        (20, _, Some(to)) => client.restore_tree(some_copy(world), to).await?,
+        (21, _, _) => client.remove_tree(some_copy(world)).await?,
+        _ => {}
+    }
+    Ok(())
+}
+
+/// Tags, thinning, sweeps.
+async fn curate(client: &Client, world: &World, place: Place) -> Result<(), ClientError> {
+    let Some(version) = client.some_version() else { return Ok(()) };
+    let tags = client.stage.network.ledger.tags();
+    match (world.below(12), world.pick(&tags).cloned()) {
+        (0..3, _) => client.tag(format!("t{}", world.below(u64::MAX)), version).await,
+        (3, Some((name, _))) => client.untag(name).await,
+        (4..7, Some(tag)) => client.read_tagged(tag, place).await,
+        (7..10, _) => client.thin(version.saturating_sub(world.below(20)).max(1), version).await,
+        (10, _) if version > 10 => client.thin(1, version - 10).await,
+        (11, _) => client.ask_for_sweep().await,
+        _ => Ok(()),
+    }
+}
+
+fn some_copy(world: &World) -> Place {
+    (ROOT_INODE.0, format!("d{}", world.below(COPIES)))
+}
+
+async fn some_place(client: &Client, world: &World, directories: &[u64]) -> Place {
     // One file that everybody wants, and others.
-    if world.chance(300_000) { (directories[0], "f0".to_owned()) } else { (directory, format!("f{}", world.below(NAMES))) }
+    if world.chance(300_000) {
+        return (directories[0], "f0".to_owned());
+    }
+    let name = format!("f{}", world.below(NAMES));
+    if world.chance(150_000) {
+        let copy = client.look_up(At::Head, &some_copy(world)).await;
+        if let Ok(Some(copy)) = copy
+            && copy.tree.is_none()
+        {
+            return (copy.inode.0, name);
+        }
+    }
+    (world.pick(directories).copied().unwrap_or(1), name)
 }
 
 fn some_length(world: &World) -> u64 {

@@ -1,6 +1,7 @@
 //! What everything in one simulation shares: the seed's random numbers, the trace, counters, and what went wrong.
 
 use super::plant::Plant;
+use super::tamper::Memory;
 use crate::random::Random;
 use std::collections::BTreeMap;
 use std::fmt::{self, Write};
@@ -19,6 +20,8 @@ pub struct World {
     start: Instant,
     /// The bug that is planted, if one is.
     pub plant: Plant,
+    /// What a planted bug has to remember.
+    pub(super) memory: Mutex<Memory>,
     state: Mutex<State>,
 }
 
@@ -47,7 +50,7 @@ impl World {
     pub fn new(seed: u64, plant: Plant) -> Arc<Self> {
         let random = Random::new(seed);
         let state = State { random, trace: String::new(), counts: BTreeMap::new(), violations: Vec::new() };
-        Arc::new(Self { start: Instant::now(), plant, state: Mutex::new(state) })
+        Arc::new(Self { start: Instant::now(), plant, memory: Mutex::default(), state: Mutex::new(state) })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

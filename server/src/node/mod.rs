@@ -37,7 +37,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use weft_common::client::{ClientOptions, Cluster};
-use weft_common::clock::SystemClock;
+use weft_common::clock::{Clock, SystemClock};
 use weft_common::id::ClusterId;
 use weft_common::limits::{DIAL_BACKOFF_MAX, MIB};
 use weft_common::rpc::{Address, Rpc};
@@ -190,7 +190,7 @@ impl Node {
         }
         if config.has(Role::VersionManager) {
             let (rpc, managers, stopped) = (self.rpc.clone(), self.managers.clone(), stopped.clone());
-            self.background.spawn(run_helper(rpc, managers, config.deletes_per_second, stopped));
+            self.background.spawn(run_helper(rpc, managers, Arc::new(SystemClock), config.deletes_per_second, stopped));
         }
     }
 
@@ -298,10 +298,11 @@ fn open_providers(config: &Config, cluster: ClusterId) -> Result<Vec<Provider>, 
 }
 
 /// Helps the writers of the cluster, collects what nobody needs any more at the given pace, and looks after what was lost with the power,
-/// until `stopped`, as a client of it.
+/// until `stopped`, as a client of it. Policies go by `clock`.
 pub async fn run_helper(
     rpc: Arc<dyn Rpc>,
     managers: Vec<Address>,
+    clock: Arc<dyn Clock>,
     deletes_per_second: NonZeroU32,
     mut stopped: watch::Receiver<bool>,
 ) {
@@ -315,7 +316,7 @@ pub async fn run_helper(
         loop {
             match Cluster::connect(rpc.clone(), managers.clone(), options.clone()).await {
                 Ok(cluster) => {
-                    let collector = collector::collect(Arc::clone(&cluster), Arc::new(SystemClock));
+                    let collector = collector::collect(Arc::clone(&cluster), clock);
                     let recovery = recovery::recover(Arc::clone(&cluster), options.host.clone());
                     tokio::join!(helper::help(cluster), collector, recovery);
                     return;

@@ -149,7 +149,10 @@ impl Member {
     async fn join(&self) -> Result<ProviderId, NodeError> {
         let mut pause = DIAL_BACKOFF_MIN;
         loop {
+            let has_id = self.provider.store.identity().is_some();
             match self.try_join().await {
+                // Now its folder has an id; it is a member once it comes with it.
+                Ok(_) if !has_id => continue,
                 Ok(id) => return Ok(id),
                 Err(NotJoined::Never(error)) => return Err(error),
                 Err(NotJoined::NotNow(reason)) => {
@@ -188,6 +191,7 @@ impl Member {
         let store = Arc::clone(&self.provider.store);
         let claimed = where_it_may_block(store, move |store| store.claim(Identity { cluster, provider: id })).await;
         match claimed {
+            Ok(Ok(())) if known.is_none() => {}
             Ok(Ok(())) => {
                 tracing::info!(%id, role = %self.provider.role, folder = %self.provider.folder.display(), "joined the cluster")
             }

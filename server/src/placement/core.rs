@@ -2,6 +2,10 @@
 //!
 //! A provider gets an id when it joins and keeps it in its store folder; when it comes back, perhaps at another address, it
 //! is the same provider with the same page objects. Groups are only ever added: a fragment names its group for good.
+//!
+//! Joining takes two steps. A new folder is given an id, and is a member of nothing yet; when it has written the id down and comes
+//! with it, it is a member and in groups. An answer may be lost on the way: the folder then asks for another id, and what was
+//! stored under the first would be on a provider that nobody is.
 
 use crate::placement::groups;
 use crate::version::failure::Failure;
@@ -15,6 +19,7 @@ use weft_common::wire::{ErrorKind, PlacementReply, PlacementRequest, ProviderRol
 const COUNTERS: u8 = 0xC0;
 const MEMBERS: u8 = 0xC1;
 const GROUPS: u8 = 0xC2;
+const RESERVED: u8 = 0xC3;
 
 /// A provider that joined.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -74,12 +79,17 @@ pub fn apply(kv: &mut dyn Kv, now: Timestamp, request: &PlacementRequest) -> Res
             let Some(cluster) = *cluster else {
                 return Err(Failure::refuse(ErrorKind::InvalidArgument, "a logged join names the cluster"));
             };
-            let (address, zone, incarnation) = (address.clone(), zone.clone(), *incarnation);
-            let (id, role) = (ProviderId(0), *role);
-            let member = Member { id, role, address, zone, joined: now, incarnation, synced: now, lost_since: None };
             let provider = match provider {
-                Some(id) => come_back(kv, Member { id: *id, ..member })?,
-                None => join(kv, member)?,
+                None => reserve(kv, *role)?,
+                Some(id) => {
+                    let (address, zone, incarnation) = (address.clone(), zone.clone(), *incarnation);
+                    let (id, role) = (*id, *role);
+                    let coming = Member { id, role, address, zone, joined: now, incarnation, synced: now, lost_since: None };
+                    match table::get::<Member>(kv, &key(MEMBERS, id.0))? {
+                        Some(before) => come_back(kv, before, coming)?,
+                        None => join(kv, coming)?,
+                    }
+                }
             };
             Ok(PlacementReply::Joined { provider, cluster: ClusterId(cluster.0) })
         }
@@ -101,21 +111,34 @@ pub fn apply(kv: &mut dyn Kv, now: Timestamp, request: &PlacementRequest) -> Res
 }
 
 fn member(kv: &dyn Kv, id: ProviderId) -> Result<Member, Failure> {
-    let message = || {
-        format!(
-            "{id} is not a member of this cluster: its store folder is from another one, or the version manager's folder was replaced"
-        )
-    };
-    table::get(kv, &key(MEMBERS, id.0))?.ok_or_else(|| Failure::refuse(ErrorKind::NotFound, message()))
+    table::get(kv, &key(MEMBERS, id.0))?.ok_or_else(|| unknown(id))
 }
 
-fn join(kv: &mut dyn Kv, member: Member) -> Result<ProviderId, Failure> {
+fn unknown(id: ProviderId) -> Failure {
+    let message = format!(
+        "{id} is not a member of this cluster: its store folder is from another one, or the version manager's folder was replaced"
+    );
+    Failure::refuse(ErrorKind::NotFound, message)
+}
+
+/// An id for a new folder.
+fn reserve(kv: &mut dyn Kv, role: ProviderRole) -> Result<ProviderId, KvError> {
     let mut counters: Counters = table::get(kv, &[COUNTERS])?.unwrap_or_default();
-    let mut roster = Roster::load(kv)?;
     counters.providers += 1;
     let id = ProviderId(counters.providers);
-    let member = Member { id, ..member };
-    let role = member.role;
+    table::put(kv, &key(RESERVED, id.0), &role)?;
+    table::put(kv, &[COUNTERS], &counters)?;
+    Ok(id)
+}
+
+/// A folder has the id that it was given.
+fn join(kv: &mut dyn Kv, member: Member) -> Result<ProviderId, Failure> {
+    let (id, role) = (member.id, member.role);
+    let reserved = table::get::<ProviderRole>(kv, &key(RESERVED, id.0))?.ok_or_else(|| unknown(id))?;
+    check_role(id, reserved, role)?;
+    let mut counters: Counters = table::get(kv, &[COUNTERS])?.unwrap_or_default();
+    let mut roster = Roster::load(kv)?;
+    kv.delete(&key(RESERVED, id.0))?;
     table::put(kv, &key(MEMBERS, id.0), &member)?;
     roster.members.push(member);
     if role == ProviderRole::Data {
@@ -131,19 +154,22 @@ fn join(kv: &mut dyn Kv, member: Member) -> Result<ProviderId, Failure> {
 
 /// A provider whose store is in another incarnation may have lost what it had not synced: from the last moment on of which it is known
 /// that it had, also if it came back several times before somebody looked.
-fn come_back(kv: &mut dyn Kv, back: Member) -> Result<ProviderId, Failure> {
-    let (id, role) = (back.id, back.role);
-    let before = member(kv, id)?;
-    if before.role != role {
-        let message =
-            format!("{id} joined as a {:?} provider, its folder cannot serve as {role:?}; use an empty folder", before.role);
-        return Err(Failure::refuse(ErrorKind::InvalidArgument, message));
-    }
+fn come_back(kv: &mut dyn Kv, before: Member, back: Member) -> Result<ProviderId, Failure> {
+    let id = back.id;
+    check_role(id, before.role, back.role)?;
     let is_same_life = before.incarnation == back.incarnation;
     let lost_since = before.lost_since.or_else(|| (!is_same_life).then_some(before.synced));
     let member = Member { joined: before.joined, synced: before.synced, lost_since, ..back };
     table::put(kv, &key(MEMBERS, id.0), &member)?;
     Ok(id)
+}
+
+fn check_role(id: ProviderId, joined: ProviderRole, role: ProviderRole) -> Result<(), Failure> {
+    if joined == role {
+        return Ok(());
+    }
+    let message = format!("{id} joined as a {joined:?} provider, its folder cannot serve as {role:?}; use an empty folder");
+    Err(Failure::refuse(ErrorKind::InvalidArgument, message))
 }
 
 fn key(table: u8, id: u32) -> Vec<u8> {
@@ -173,10 +199,30 @@ mod tests {
     }
 
     fn add_at(kv: &mut MemoryKv, address: &str, zone: &str) -> ProviderId {
-        match apply(kv, Timestamp(0), &request_from(address, ProviderRole::Data, None, zone)).unwrap() {
+        let id = ask(kv, address, None, zone);
+        assert_eq!(ask(kv, address, Some(id), zone), id);
+        id
+    }
+
+    fn ask(kv: &mut MemoryKv, address: &str, provider: Option<ProviderId>, zone: &str) -> ProviderId {
+        match apply(kv, Timestamp(0), &request_from(address, ProviderRole::Data, provider, zone)).unwrap() {
             PlacementReply::Joined { provider, .. } => provider,
             other => panic!("{other:?}"),
         }
+    }
+
+    #[test]
+    fn an_id_whose_answer_was_lost_is_in_no_group() {
+        let mut kv = MemoryKv::default();
+        let lost = ask(&mut kv, "host:1", None, "");
+        assert_eq!(Roster::load(&kv).unwrap(), Roster::default());
+        let id = add_at(&mut kv, "host:1", "");
+        assert_ne!(id, lost);
+        let roster = Roster::load(&kv).unwrap();
+        assert_eq!(roster.members.iter().map(|member| member.id).collect::<Vec<_>>(), [id]);
+        assert!(roster.groups.iter().all(|group| group.members == [id]), "{roster:?}");
+        let as_metadata = request(ProviderRole::Metadata, Some(lost), "");
+        assert!(apply(&mut kv, Timestamp(0), &as_metadata).is_err(), "it was given to a data provider");
     }
 
     #[test]

@@ -131,8 +131,9 @@ impl PlacementService {
 
     /// Has a request logged, and takes in what it made of the roster.
     async fn change(&self, request: PlacementRequest) -> Result<PlacementReply, ServiceError> {
-        let space = match request {
-            PlacementRequest::Join { space, .. } => Some(space),
+        // A new folder that only asks for an id is no member yet.
+        let joining = match request {
+            PlacementRequest::Join { provider, space, .. } => provider.map(|provider| (provider, space)),
             _ => None,
         };
         let _turn = self.changing.lock().await;
@@ -140,8 +141,8 @@ impl PlacementService {
         let roster = self.membership.roster().await?;
         let mut state = self.lock();
         state.roster = roster;
-        if let (PlacementReply::Joined { provider, .. }, Some(space)) = (&reply, space) {
-            state.liveness.report(*provider, space, Instant::now());
+        if let Some((provider, space)) = joining {
+            state.liveness.report(provider, space, Instant::now());
         }
         self.refresh(&mut state);
         Ok(reply)
@@ -226,8 +227,8 @@ fn assemble(cluster: ClusterId, epoch: u64, roster: &Roster, liveness: &Liveness
     ClusterMap { cluster, epoch, providers: providers.collect(), groups: roster.groups.clone(), partitions: rank(&metadata) }
 }
 
-/// Whether another provider answers at the address of `member` by now. A new store folder whose join brought no answer joins
-/// again, under another id: the two are one disk and must not count as two.
+/// Whether another provider answers at the address of `member` by now: a new store folder in the place of an older one. They are
+/// one disk and must not count as two.
 fn is_replaced(member: &Member, roster: &Roster, liveness: &Liveness) -> bool {
     let heard = |member: &Member| (liveness.last_heard(member.id), member.id);
     roster.members.iter().any(|other| {
@@ -278,38 +279,49 @@ mod tests {
         }
     }
 
+    async fn join(service: &PlacementService, role: ProviderRole, provider: Option<ProviderId>) -> ProviderId {
+        let peer = Peer { name: "server".into(), is_server: true };
+        let (address, zone) = ("host:1".to_owned(), String::new());
+        let (cluster, space, incarnation) = (None, Space::default(), Incarnation(1));
+        let join = PlacementRequest::Join { role, provider, cluster, address, zone, space, incarnation };
+        let request = Request::Placement(join);
+        let call = Call { id: RequestId(1), request, body: bytes::Bytes::new(), deadline: RPC_DEADLINE };
+        match service.handle(&peer, call).await.unwrap().reply {
+            Reply::Placement(PlacementReply::Joined { provider, .. }) => provider,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    async fn add(service: &PlacementService, role: ProviderRole) -> ProviderId {
+        let id = join(service, role, None).await;
+        join(service, role, Some(id)).await
+    }
+
     #[tokio::test]
     async fn providers_that_join_at_once_are_all_in_the_map() {
         let service = PlacementService::start(Arc::new(UnevenLog::default()), ClusterId(7), &SystemClock).await.unwrap();
-        let peer = Peer { name: "server".into(), is_server: true };
-        let joins = [ProviderRole::Data, ProviderRole::Metadata, ProviderRole::Data].map(|role| {
-            let (cluster, address, zone) = (None, "host:1".to_owned(), String::new());
-            let (space, incarnation) = (Space::default(), Incarnation(1));
-            let join = PlacementRequest::Join { role, provider: None, cluster, address, zone, space, incarnation };
-            let call =
-                Call { id: RequestId(1), request: Request::Placement(join), body: bytes::Bytes::new(), deadline: RPC_DEADLINE };
-            service.handle(&peer, call)
-        });
-        for joined in futures_util::future::join_all(joins).await {
-            joined.unwrap();
-        }
+        let joins = [ProviderRole::Data, ProviderRole::Metadata, ProviderRole::Data].map(|role| add(&service, role));
+        futures_util::future::join_all(joins).await;
         assert_eq!(service.map().providers.len(), 3);
     }
 
     #[tokio::test]
     async fn a_provider_whose_join_brought_no_answer_counts_once() {
         let service = PlacementService::start(Arc::new(UnevenLog::default()), ClusterId(7), &SystemClock).await.unwrap();
-        let peer = Peer { name: "server".into(), is_server: true };
+        let lost = join(&service, ProviderRole::Metadata, None).await;
+        let id = add(&service, ProviderRole::Metadata).await;
+        assert_ne!(id, lost);
+        assert_eq!(service.map().providers.iter().map(|provider| provider.id).collect::<Vec<_>>(), [id]);
+    }
+
+    #[tokio::test]
+    async fn of_two_folders_at_one_address_the_one_that_reports_is_there() {
+        let service = PlacementService::start(Arc::new(UnevenLog::default()), ClusterId(7), &SystemClock).await.unwrap();
         for _ in 0..2 {
-            let (role, address, zone) = (ProviderRole::Metadata, "host:1".to_owned(), String::new());
-            let (space, incarnation) = (Space::default(), Incarnation(1));
-            let join = PlacementRequest::Join { role, provider: None, cluster: None, address, zone, space, incarnation };
-            let request = Request::Placement(join);
-            let call = Call { id: RequestId(1), request, body: bytes::Bytes::new(), deadline: RPC_DEADLINE };
-            service.handle(&peer, call).await.unwrap();
+            add(&service, ProviderRole::Metadata).await;
         }
         let states = || service.map().providers.iter().map(|provider| provider.state).collect::<Vec<_>>();
-        assert_eq!(states(), [ProviderState::Dead, ProviderState::Full], "the second one is the one that reports");
+        assert_eq!(states(), [ProviderState::Dead, ProviderState::Full]);
         service.heartbeat(ProviderId(1), Space::default(), Timestamp(0)).unwrap();
         assert_eq!(states(), [ProviderState::Full, ProviderState::Dead], "whoever reports last is there");
     }

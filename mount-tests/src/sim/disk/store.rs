@@ -81,6 +81,12 @@ impl StoreDisk {
         self.content().poisoned
     }
 
+    /// Everything that it has.
+    #[must_use]
+    pub fn keys(&self) -> Vec<Key> {
+        self.content().objects.keys().copied().collect()
+    }
+
     /// Whether it has the object, if need be on stable storage.
     #[must_use]
     pub fn has(&self, key: &Key, synced: bool) -> bool {
