@@ -22,8 +22,10 @@ use tokio::time::Instant;
 const HEALING_MAX: Duration = Duration::from_secs(
     IDLE_TIMEOUT.as_secs() + CONNECT_TIMEOUT.as_secs() + DIAL_BACKOFF_MAX.as_secs() + /* the answer's way */ 1,
 );
-/// Connections that nobody uses any more are forgotten within this span: an idle time-out, and three probe time-outs.
-const DRAINING_MAX: Duration = Duration::from_secs(IDLE_TIMEOUT.as_secs() * 4);
+/// A closed or idle connection is forgotten after three probe time-outs (RFC 9000, section 10), each of up to three round trips as the
+/// connection measured them (RFC 9002, section 6.2). Slow queues and withheld acknowledgements make those as long as trouble and the
+/// last call of it: 30 s each.
+const DRAINING_MAX: Duration = Duration::from_secs(3 * 3 * 60);
 /// Calls at once of a crowd, a fifth more than one connection may carry.
 const CROWD: usize = REQUESTS_PER_CONNECTION_MAX as usize * 6 / 5;
 
@@ -139,7 +141,8 @@ async fn crowd(cast: &Cast) {
     if most > REQUESTS_PER_CONNECTION_MAX as usize {
         world.violation(format!("server {} worked on {most} requests of one connection at once", server.index));
     }
-    if most == REQUESTS_PER_CONNECTION_MAX as usize {
+    // A few less may be the most: QUIC gives the places of finished streams back an eighth of all at a time.
+    if most >= REQUESTS_PER_CONNECTION_MAX as usize * 7 / 8 {
         world.count("connection carried all it may");
     }
     // Until an idle time-out after the last fault, requests whose clients are gone may hold what the server has for bodies.
@@ -179,10 +182,11 @@ async fn narrow(cast: &Cast, plan: &Plan) {
     cast.network.set_path(from, to, plan.calm_path());
 }
 
-/// A call that does not wait for long must not take the connection away from one that does.
+/// A call that does not wait for long must not take the connection away from one that does. (That one waits for longer than the work
+/// takes: a connection whose window shrank in trouble may have to wait for a probe time-out before it sends again.)
 async fn impatience(cast: &Cast) {
     let (client, server) = (&cast.clients[0], &cast.servers[0]);
-    let patient = Order { work: Duration::from_millis(300), ..small(client, server) };
+    let patient = Order { work: Duration::from_millis(300), deadline: HEALING_MAX, ..small(client, server) };
     let short = Order { deadline: Duration::from_millis(5), ..patient };
     let short_calls = async {
         for _ in 0..5 {
