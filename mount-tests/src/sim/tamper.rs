@@ -108,7 +108,9 @@ async fn rewritten(handler: &Arc<dyn Handler>, peer: &Peer, call: Call) -> Resul
 /// What a server makes of a request that it does not understand.
 fn changed(plant: Plant, mut call: Call) -> Call {
     match &mut call.request {
-        Request::Session(SessionRequest::Renew { holds, .. }) if plant == Plant::DeafToReaders => *holds = Holds::default(),
+        Request::Session(SessionRequest::Renew { renewal, .. }) if plant == Plant::DeafToReaders => {
+            renewal.holds = Holds::default()
+        }
         Request::Change(NamespaceChange { change: Change::Restore { to, .. }, .. }) if plant == Plant::RestoredTooFar => {
             to.0 = to.0.saturating_sub(1).max(1);
         }
