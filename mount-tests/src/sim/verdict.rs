@@ -192,8 +192,8 @@ async fn clean_up(stage: &Stage, model: &Model) -> Result<(), ClientError> {
         let first = stage.world.between(1, model.latest - 1);
         client.thin(first, stage.world.between(first, model.latest)).await?;
     }
-    // Until then the sessions of the dead hold what they held.
-    tokio::time::sleep(SESSION_LEASE).await;
+    // Until then the sessions of the dead hold what they held: a lease from the manager's start on, and it looks every now and then.
+    tokio::time::sleep(SESSION_LEASE + Duration::from_secs(5)).await;
     let began = Instant::now();
     while !cluster.losses().is_empty() {
         if began.elapsed() > CLEANING {
