@@ -77,11 +77,8 @@ fn clusters_and_volumes_that_are_not_what_was_meant() {
     assert_says(&cluster.refused(&["mount", "weft://:/show", "/tmp"]), &["no server"]);
     // What is done to a volume is done to nothing smaller.
     let below = format!("{}/shots/0042", cluster.url("show"));
-    let done_to_volumes: [&[&str]; 3] = [
-        &["volume", "rm", &below, "--yes"],
-        &["volume", "set", &below, "--copies", "1"],
-        &["volume", "create", &below],
-    ];
+    let done_to_volumes: [&[&str]; 3] =
+        [&["volume", "rm", &below, "--yes"], &["volume", "set", &below, "--copies", "1"], &["volume", "create", &below]];
     for arguments in done_to_volumes {
         assert_says(&cluster.refused(arguments), &["/shots/0042", "show", "a whole volume"]);
     }

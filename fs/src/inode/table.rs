@@ -113,7 +113,7 @@ impl NodeTable {
     }
 
     /// The names by which the kernel found what it remembers of the versions that `is_meant` says; entries of `.versions` come first,
-    /// since most of the others go with them.
+    /// since most of the others go with them. A state may have been found in `.history` as well: so all of `.history/FILE` goes.
     pub(crate) fn names_at(&self, is_meant: impl Fn(VolumeVersion) -> bool) -> Vec<(NodeId, FileName)> {
         let inner = lock(&self.0);
         if !inner.versions.keys().any(|version| is_meant(*version)) {
@@ -126,7 +126,11 @@ impl NodeTable {
             })
         };
         let meant = meant(true).chain(meant(false)).filter(|old| is_meant(old.at));
-        meant.map(|old| old.place.clone()).collect()
+        let histories = inner.by_key.keys().filter_map(|key| match key {
+            Key::FileHistory(directory, file) => Some((*inner.by_key.get(&Key::History(*directory))?, file.clone())),
+            _ => None,
+        });
+        meant.map(|old| old.place.clone()).chain(histories).collect()
     }
 
     /// What `id` stands for; `None` if the kernel was never told of it, or has forgotten it.
@@ -237,6 +241,15 @@ mod tests {
         let name = |parent: NodeId, name: &str| (parent, FileName::new(name).unwrap());
         assert_eq!(table.names_at(|version| version.0 < 9), [name(NodeId::ROOT, "at5")]);
         assert_eq!(table.names_at(|_| true)[2..], [name(nine, "at9")], "below the entries, behind them");
+        let history = table.intern(Key::History(root), || Node::History(root));
+        let frame = FileName::new("frame").unwrap();
+        let states = table.intern(Key::FileHistory(root, frame.clone()), || Node::FileHistory(root, frame.clone()));
+        assert_eq!(
+            table.names_at(|version| version.0 == 9).last(),
+            Some(&(history, frame)),
+            "the state may have been found there, too"
+        );
+        (table.forget(states, 1), table.forget(history, 1));
         table.forget(five, 1);
         assert_eq!(table.versions(), [VolumeVersion(9)]);
         table.forget(nine, 1);
