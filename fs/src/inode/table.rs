@@ -249,7 +249,8 @@ mod tests {
             Some(&(history, frame)),
             "the state may have been found there, too"
         );
-        (table.forget(states, 1), table.forget(history, 1));
+        table.forget(states, 1);
+        table.forget(history, 1);
         table.forget(five, 1);
         assert_eq!(table.versions(), [VolumeVersion(9)]);
         table.forget(nine, 1);

@@ -129,7 +129,8 @@ fn who_knows_that_a_version_is_thinned_is_waited_for_once() {
     let mut cluster = Cluster::new(1);
     let inode = cluster.create("f");
     let blob = cluster.publish(inode, 10);
-    (cluster.publish(inode, 20), cluster.publish(inode, 30));
+    cluster.publish(inode, 20);
+    cluster.publish(inode, 30);
     cluster.thin(1, 3);
     let thinned = cluster.machine.epoch();
     assert_eq!(crate::version::garbage::let_go_last(cluster.machine.kv()).unwrap(), thinned);
@@ -184,7 +185,8 @@ fn a_reader_of_one_version_keeps_none_of_its_neighbours() {
 fn a_manager_that_knows_no_readers_yet_collects_nothing_of_purged_versions() {
     let mut cluster = Cluster::new(1);
     let inode = cluster.create("f");
-    (cluster.publish(inode, 10), cluster.publish(inode, 20));
+    cluster.publish(inode, 10);
+    cluster.publish(inode, 20);
     cluster.thin(1, 2);
     let thinned = cluster.machine.epoch();
     // Everybody knew, and one had hold of the content; then the manager was started anew.
