@@ -24,8 +24,8 @@
 //! Own code rather than a model checker: the state is a table, stores and processes of other crates that know nothing of
 //! hashing, one function enumerates the steps, and depth-first search with a set of digests is forty lines.
 //!
-//! **Two ways to collect.** Either a version is dropped because the oracle knows that nobody needs it ([`collecting`]), which is small
-//! enough for three writers with everything; or the way is the manager's ([`thinning`]): volume versions are thinned, sessions renew
+//! **Two ways to collect.** Either a version is dropped because the oracle knows that nobody needs it (`collecting`), which is small
+//! enough for three writers with everything; or the way is the manager's (`thinning`): volume versions are thinned, sessions renew
 //! and say what they read ([`readers`]), the manager purges, marks, offers, and collectors work and report. What a client has a
 //! right to rests on four rules of its own, which stand in [`readers`]; each of them is broken by a planted bug that is found.
 //! A writer's session reads nothing of the past there, and counts as renewed. What a writer that comes too late stores of a version

@@ -1,7 +1,7 @@
 //! What can be deleted from the providers: blob versions that nothing refers to any more.
 //!
 //! A blob version is needed by the rows of its file's history that show it, by clones that began with it, by tickets that are
-//! woven on it, and by readers. Whatever takes one of these away *marks* the blob. [`step`] looks at marked blobs, and notes of each
+//! woven on it, and by readers. Whatever takes one of these away *marks* the blob. `step` looks at marked blobs, and notes of each
 //! the versions that only readers may still need; when these are known too, it offers the oldest of them that nobody reads. The
 //! collector (a server's task, [`crate::collector`]) deletes what only that version reaches and says so; then the next one is
 //! offered. What is marked meanwhile waits for the next note: a file that is written all the time is collected all the same. A
