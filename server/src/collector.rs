@@ -8,7 +8,7 @@
 use futures_util::{StreamExt, stream};
 use std::sync::Arc;
 use tokio::time::Instant;
-use weft_common::client::{ClientError, Cluster, Collected};
+use weft_common::client::{ClientError, Cluster, Collected, CollectionWork};
 use weft_common::clock::Clock;
 use weft_common::id::VolumeId;
 use weft_common::limits::{COLLECTIONS_AT_ONCE, COLLECTOR_ROUND, COLLECTOR_ROUND_BUSY, RETENTION_ROUND, SWEEP_ROUND};
@@ -80,24 +80,36 @@ async fn sweep_if_due(cluster: &Cluster, swept: &mut Instant) {
     }
 }
 
+/// Collects what there is. A version that cannot be collected now, as a server that has some of it is away, is no hindrance to
+/// those of other files: it is left for the next round.
 async fn collect_volume(cluster: &Cluster, volume: VolumeId) -> Result<Collected, ClientError> {
-    let mut sum = Collected::default();
+    let (mut sum, mut failed) = (Collected::default(), None);
+    let (mut after, mut goes_on) = (0, false);
     // Until it is known what was lost with the power, nothing of the past may go: it may be what is fallen back to.
     while cluster.losses().is_empty() {
         // One version of each blob at most: they have nothing to do with each other.
-        let (jobs, more) = cluster.collection_jobs(volume).await?;
-        if jobs.is_empty() && !more {
-            return Ok(sum);
-        }
+        let CollectionWork { jobs, more, next } = cluster.collection_work(volume, after).await?;
         // What is deleted now may have been the last that was on stable storage of a file: what came after it has to be there first.
         if !jobs.is_empty() {
             cluster.stabilize().await?;
         }
+        goes_on |= more;
         let collections: Vec<_> = jobs.iter().map(|job| cluster.collect(job)).collect();
         let mut collecting = stream::iter(collections).buffer_unordered(COLLECTIONS_AT_ONCE);
-        while let Some(collected) = collecting.next().await {
-            sum += collected?;
+        while let Some(result) = collecting.next().await {
+            match result {
+                Ok(collected) => {
+                    goes_on = true;
+                    sum += collected;
+                }
+                Err(error) => failed = Some(error),
+            }
+        }
+        match next {
+            Some(next) => after = next,
+            None if goes_on && failed.is_none() => (after, goes_on) = (0, false),
+            None => break,
         }
     }
-    Ok(sum)
+    failed.map_or(Ok(sum), Err)
 }

@@ -33,6 +33,17 @@ pub struct Collected {
     pub bytes: u64,
 }
 
+/// A step of the clean-up of a volume.
+#[derive(Clone, Debug)]
+pub struct CollectionWork {
+    /// What can be collected: one version of each of some blobs.
+    pub jobs: Vec<CollectionJob>,
+    /// The step did something that makes more to do.
+    pub more: bool,
+    /// There may be blobs behind this number.
+    pub next: Option<u64>,
+}
+
 impl std::ops::AddAssign for Collected {
     fn add_assign(&mut self, more: Self) {
         self.nodes += more.nodes;
@@ -165,13 +176,13 @@ impl Cluster {
         }
     }
 
-    /// A step of the clean-up: versions that can be collected, and whether to ask again at once. For servers.
+    /// A step of the clean-up of a volume: versions that can be collected of blobs behind number `after`. For servers.
     ///
     /// # Errors
     /// [`ClientError`].
-    pub async fn collection_jobs(&self, volume: VolumeId) -> Result<(Vec<CollectionJob>, bool), ClientError> {
-        match self.history(HistoryRequest::Work { volume }).await? {
-            HistoryReply::Work { jobs, more } => Ok((jobs, more)),
+    pub async fn collection_work(&self, volume: VolumeId, after: u64) -> Result<CollectionWork, ClientError> {
+        match self.history(HistoryRequest::Work { volume, after }).await? {
+            HistoryReply::Work { jobs, more, next } => Ok(CollectionWork { jobs, more, next }),
             other => Err(self.link.unexpected("work", &Reply::History(other))),
         }
     }
@@ -196,6 +207,9 @@ impl Cluster {
             }
         }
         let (blob, version): (BlobId, BlobVersion) = (job.dropped.blob, job.dropped.version);
+        if let [lost, ..] = walk.lost() {
+            tracing::warn!(%blob, %version, %lost, "the next version of a file has lost a node; what it may need below stays until a sweep");
+        }
         self.history(HistoryRequest::Collected { blob, version }).await?;
         tracing::debug!(?collected, "version collected");
         Ok(collected)

@@ -50,7 +50,7 @@ mod watch;
 pub use api::*;
 pub use check::*;
 pub use cluster::Cluster;
-pub use collect::Collected;
+pub use collect::{Collected, CollectionWork};
 pub use holds::{Held, Hold, Holder, InUse};
 pub use options::ClientOptions;
 pub use volume::Volume;

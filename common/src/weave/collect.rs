@@ -35,7 +35,12 @@
 //! # Order, and beginning again
 //! Deletions come in batches, bottom up: a leaf after its objects, a node after its children. Whoever begins the walk
 //! again, because the process died or the state was dropped, finds everything that is left: a node of r that is
-//! missing was deleted by the walk before, and so was all below it that had to go. A missing node of b is damage and ends the walk.
+//! missing was deleted by the walk before, and so was all below it that had to go.
+//!
+//! # Damage
+//! A missing node of b is damage: a loss of power took it, or all disks that had it. What b reaches below it cannot be told, so what r has
+//! there stays, and all else of r goes. Nobody walks over what stayed again; it is an orphan, and a sweep finds it when b is gone as well.
+//! Were the walk to end instead, the blob would keep all that was written to it before b for ever.
 //!
 //! Three conditions are the caller's. r is marked and can no longer be opened, cloned or restored. Walks of one blob go *one after
 //! the other*, each to its end: until then r is whole for no other walk, and a and b have to stay. And nobody stores nodes of r
@@ -108,6 +113,7 @@ pub struct Collection {
     /// What goes once everything of the round is known.
     pending: Garbage,
     ready: VecDeque<Garbage>,
+    lost: Vec<NodeId>,
 }
 
 /// Both trees at one slot.
@@ -161,6 +167,7 @@ impl Collection {
             held: HashMap::new(),
             pending: Garbage::default(),
             ready: VecDeque::new(),
+            lost: Vec::new(),
         };
         let root = Place::root(dropped).raised(walk.newer.slot.level);
         walk.newer = walk.newer.raised(root.slot.level);
@@ -197,7 +204,7 @@ impl Collection {
     /// that does not answer is no such thing.
     ///
     /// # Errors
-    /// [`WalkError::NotAsked`]; [`WalkError::Malformed`] and [`WalkError::Absent`] mean damage.
+    /// [`WalkError::NotAsked`]; [`WalkError::Malformed`] means damage.
     pub fn supply(&mut self, id: &NodeId, node: Option<&Node>) -> Result<(), WalkError> {
         let wanted = *self.wanted.get(id).ok_or(WalkError::NotAsked(*id))?;
         match node {
@@ -205,11 +212,17 @@ impl Collection {
                 Content::of(id, node, self.geometry)?;
                 self.held.insert(*id, node.clone());
             }
-            None if wanted == Wanted::Kept => return Err(WalkError::Absent(*id)),
+            None if wanted == Wanted::Kept => self.lost.push(*id),
             None => {}
         }
         self.wanted.remove(id);
         Ok(())
+    }
+
+    /// Nodes of the kept version that are lost: what lies below them in the dropped one stays. See the module.
+    #[must_use]
+    pub fn lost(&self) -> &[NodeId] {
+        &self.lost
     }
 
     /// Whether the nodes asked for are of the kept version and tell where a page object lies that lies on two leaves.
@@ -273,7 +286,7 @@ impl Collection {
         self.judge(&leaves);
     }
 
-    /// The content at a place; `None` if its node is gone.
+    /// The content at a place; `None` if its node is gone or lost.
     fn content<'n>(&self, place: Place, held: &'n HashMap<NodeId, Node>) -> Option<Content<'n>> {
         match place.node_id(self.volume) {
             None => Some(place.content()),
@@ -321,6 +334,7 @@ impl Collection {
         let held = std::mem::take(&mut self.held);
         let mut left = Vec::new();
         for mut probe in std::mem::take(&mut self.probes) {
+            // Where it is lost the objects may be needed, and stay.
             let Some(content) = self.content(probe.place, &held) else { continue };
             let slot = probe.place.slot;
             if slot.level == 1 {

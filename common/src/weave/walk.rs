@@ -53,9 +53,6 @@ pub enum WalkError {
     /// The result was asked for too early.
     #[error("{0} nodes are still missing")]
     Incomplete(usize),
-    /// A node that a kept version needs is nowhere.
-    #[error("node {0} of a version that is kept is on no server; nothing more is deleted here, run `weft fsck`")]
-    Absent(NodeId),
     /// The log entries do not join base and version without a gap.
     #[error("the entries in flight do not lead from {base} to {version} one by one; ask for the ticket again")]
     Gap {

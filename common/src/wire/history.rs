@@ -97,6 +97,8 @@ pub enum HistoryRequest {
     Work {
         /// The volume; it may have been removed.
         volume: VolumeId,
+        /// Blobs behind this number only.
+        after: u64,
     },
     /// Server only: everything that went with the version is deleted. Answer: `Done`.
     Collected {
@@ -191,8 +193,10 @@ pub enum HistoryReply {
     Work {
         /// One version of each of some blobs.
         jobs: Vec<CollectionJob>,
-        /// Whether to ask again at once.
+        /// Whether the step did something that makes more to do.
         more: bool,
+        /// There may be blobs behind this number.
+        next: Option<u64>,
     },
     /// To `Garbage`.
     Garbage(GarbageStatistics),

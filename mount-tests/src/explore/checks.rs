@@ -139,7 +139,7 @@ impl World {
         let node =
             self.nodes.keys().find(|id| !reach.nodes.contains(id) && !self.stored_late.contains(id)).map(ToString::to_string);
         match node.or(objects.find(|object| !reach.objects.contains(object)).map(ToString::to_string)) {
-            Some(what) => Err(Violation::Leak(format!("nobody needs {what}"))),
+            Some(what) => Err(Violation::Leak(format!("nobody needs {what}: needed are {:?}", self.needed()))),
             None => Ok(()),
         }
     }

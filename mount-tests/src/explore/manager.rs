@@ -91,7 +91,7 @@ impl Manager {
 
     /// A step of collection. What is to be collected.
     pub fn work(&mut self, readers: Readers) -> Vec<CollectionJob> {
-        match self.act(Action::Collect(self.volume, Box::new(readers))).0 {
+        match self.act(Action::Collect(self.volume, 0, Box::new(readers))).0 {
             Ok(Reply::History(HistoryReply::Work { jobs, .. })) => jobs,
             other => panic!("{other:?}"),
         }

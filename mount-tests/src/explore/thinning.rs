@@ -192,9 +192,14 @@ impl World {
                 needed.insert((place, blob.published));
             }
         }
-        let clones: Vec<_> =
-            needed.iter().map(|(place, _)| *place).filter(|place| self.oracle.logs[*place].origin.is_some()).collect();
-        needed.extend(clones.into_iter().map(|place| (place, 0)));
+        // As long as a clone is there it needs what it began with, which may be a clone's, too.
+        let mut clones: Vec<usize> = needed.iter().map(|(place, _)| *place).collect();
+        while let Some(place) = clones.pop() {
+            let Some(origin) = self.oracle.logs[place].origin else { continue };
+            needed.insert((place, 0));
+            needed.insert(origin);
+            clones.push(origin.0);
+        }
         needed
     }
 

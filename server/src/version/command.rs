@@ -55,8 +55,8 @@ pub enum Action {
         /// Which.
         ranges: Vec<VersionRange>,
     },
-    /// A step of collection, with what the leader knows of readers.
-    Collect(VolumeId, Box<Readers>),
+    /// A step of collection for blobs behind a number, with what the leader knows of readers.
+    Collect(VolumeId, u64, Box<Readers>),
     /// All that went with a blob version is deleted.
     Collected(BlobId, BlobVersion),
 }

@@ -174,10 +174,10 @@ impl<K: Kv> StateMachine<K> {
                 let mut txn = VolumeTxn::open(&mut self.kv, *volume, self.meta.time, &author)?;
                 Ok(HistoryReply::Thinned { versions: namespace::thin(&mut txn, *directory, ranges)? })
             }
-            Action::Collect(volume, readers) => {
-                let (jobs, more) = garbage::step(&mut self.kv, *volume, readers)?;
+            Action::Collect(volume, after, readers) => {
+                let garbage::Work { jobs, more, next } = garbage::step(&mut self.kv, *volume, *after, readers)?;
                 volumes::forget_if_empty(&mut self.kv, *volume)?;
-                Ok(HistoryReply::Work { jobs, more })
+                Ok(HistoryReply::Work { jobs, more, next })
             }
             Action::Collected(blob, version) => {
                 garbage::collected(&mut self.kv, *blob, *version)?;

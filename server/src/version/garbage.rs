@@ -152,12 +152,22 @@ pub(crate) fn statistics(kv: &dyn Kv, volume: VolumeId) -> Result<GarbageStatist
 pub fn wants_step(kv: &dyn Kv, volume: VolumeId, readers: &Readers) -> Result<bool, KvError> {
     Ok(namespace::wants_purge(kv, volume, readers)?
         || !releasable(kv, volume, readers)?.is_empty()
-        || !ripe(kv, volume, readers, 1)?.is_empty())
+        || !ripe(kv, volume, 0, readers, 1)?.is_empty())
 }
 
-/// Does a step: cleans up past rows, lets nameless files go that nobody has open, and offers versions to be collected. Says
-/// whether there is more to do at once.
-pub(crate) fn step(kv: &mut dyn Kv, volume: VolumeId, readers: &Readers) -> Result<(Vec<CollectionJob>, bool), KvError> {
+/// What a step found to do.
+#[derive(Debug, Default)]
+pub(crate) struct Work {
+    pub(crate) jobs: Vec<CollectionJob>,
+    /// It did something that makes more to do.
+    pub(crate) more: bool,
+    /// Blobs behind this number were not looked at.
+    pub(crate) next: Option<u64>,
+}
+
+/// Does a step: cleans up past rows, lets nameless files go that nobody has open, and offers versions of blobs behind number
+/// `after` to be collected.
+pub(crate) fn step(kv: &mut dyn Kv, volume: VolumeId, after: u64, readers: &Readers) -> Result<Work, KvError> {
     let mut more = namespace::purge(kv, volume, readers)?;
     for (inode, since) in releasable(&*kv, volume, readers)? {
         more = true;
@@ -166,7 +176,9 @@ pub(crate) fn step(kv: &mut dyn Kv, volume: VolumeId, readers: &Readers) -> Resu
         }
     }
     let mut jobs = Vec::new();
-    for (blob, mut marked) in ripe(&*kv, volume, readers, COLLECTIONS_OFFERED_MAX)? {
+    let ripe = ripe(&*kv, volume, after, readers, COLLECTIONS_OFFERED_MAX)?;
+    let next = ripe.last().filter(|_| ripe.len() == COLLECTIONS_OFFERED_MAX).map(|(blob, _)| blob.number);
+    for (blob, mut marked) in ripe {
         let Some(needs) = needs(&*kv, blob, marked.inode, readers)? else { continue };
         let mut verdict = judge(&needs, &marked);
         if let Verdict::LetGo(let_go) = verdict {
@@ -191,7 +203,7 @@ pub(crate) fn step(kv: &mut dyn Kv, volume: VolumeId, readers: &Readers) -> Resu
             }
         }
     }
-    Ok((jobs, more))
+    Ok(Work { jobs, more, next })
 }
 
 /// Everything that went with a version is deleted: its record goes too.
@@ -216,13 +228,14 @@ fn releasable(kv: &dyn Kv, volume: VolumeId, readers: &Readers) -> Result<Vec<(I
     Ok(found)
 }
 
-/// Marked blobs that a step can do something about.
-fn ripe(kv: &dyn Kv, volume: VolumeId, readers: &Readers, limit: usize) -> Result<Vec<(BlobId, Marked)>, KvError> {
+/// Marked blobs behind number `after` that a step can do something about.
+fn ripe(kv: &dyn Kv, volume: VolumeId, after: u64, readers: &Readers, limit: usize) -> Result<Vec<(BlobId, Marked)>, KvError> {
     let (mut found, mut failed) = (Vec::new(), None);
     if readers.everything {
         return Ok(found);
     }
-    let (from, to) = table::marked_of_volume(volume);
+    let (_, to) = table::marked_of_volume(volume);
+    let from = table::marked(BlobId { volume, number: after.saturating_add(1) });
     kv.scan(&from, &to, Order::Ascending, &mut |key, value| {
         match table::parse::<Marked>(key, value) {
             Ok(marked) if marked.is_ripe(readers) => found.extend(table::parse_marked(key).map(|blob| (blob, marked))),

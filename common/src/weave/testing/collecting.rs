@@ -118,6 +118,9 @@ impl History {
                         let node = self.nodes.get(id).map(|node| self.collector.spoil(id.version.0, node));
                         walk.supply(id, node.as_ref()).map_err(|error| Violation::Walk(error.to_string()))?;
                     }
+                    if let [lost, ..] = walk.lost() {
+                        return Err(Violation::Unreachable(format!("{lost} is needed by a kept version and not there")));
+                    }
                 }
                 CollectStep::Delete(garbage) if self.collector == Collector::ParentsFirst => gathered.push(garbage),
                 CollectStep::Delete(garbage) => return Ok(Some(garbage)),

@@ -79,6 +79,13 @@ impl Operations {
         update
     }
 
+    /// These bytes as one object: at most a page's length, on one page or two.
+    pub fn bytes(&mut self, offset: u64, length: u32) -> Update {
+        let mut update = Update::default();
+        self.extent(&mut update, offset, length, (0, 0));
+        update
+    }
+
     /// Whole pages, one object each.
     pub fn pages(&mut self, first: u64, end: u64) -> Update {
         let page_size = self.geometry.page_size();

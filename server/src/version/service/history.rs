@@ -36,7 +36,7 @@ impl Manager {
             HistoryRequest::Collected { blob, version } => {
                 return self.submit(id, Action::Collected(blob, version), false).await;
             }
-            HistoryRequest::Work { volume } => return self.work(id, volume).await,
+            HistoryRequest::Work { volume, after } => return self.work(id, volume, after).await,
             HistoryRequest::Policies(volume) => {
                 let read = move |state: &mut State| {
                     volumes::settings(state.machine.kv(), volume)?;
@@ -95,14 +95,14 @@ impl Manager {
     }
 
     /// A step of collection. A step that would do nothing is not logged.
-    async fn work(&self, id: RequestId, volume: VolumeId) -> Result<Reply, ServiceError> {
+    async fn work(&self, id: RequestId, volume: VolumeId, after: u64) -> Result<Reply, ServiceError> {
         let look = move |state: &mut State| -> Result<Option<Readers>, Failure> {
             let readers = state.soft.readers(volume, state.machine.epoch());
             Ok(garbage::wants_step(state.machine.kv(), volume, &readers)?.then_some(readers))
         };
         match self.ask(look).await? {
-            Some(readers) => self.submit(id, Action::Collect(volume, Box::new(readers)), false).await,
-            None => Ok(Reply::History(HistoryReply::Work { jobs: Vec::new(), more: false })),
+            Some(readers) => self.submit(id, Action::Collect(volume, after, Box::new(readers)), false).await,
+            None => Ok(Reply::History(HistoryReply::Work { jobs: Vec::new(), more: false, next: None })),
         }
     }
 }

@@ -147,8 +147,8 @@ impl Cluster {
     }
 
     pub(super) fn collect_with(&mut self, volume: VolumeId, readers: Readers) -> (Vec<CollectionJob>, bool) {
-        match self.act(Action::Collect(volume, Box::new(readers))).unwrap() {
-            Reply::History(HistoryReply::Work { jobs, more }) => (jobs, more),
+        match self.act(Action::Collect(volume, 0, Box::new(readers))).unwrap() {
+            Reply::History(HistoryReply::Work { jobs, more, .. }) => (jobs, more),
             other => panic!("{other:?}"),
         }
     }
