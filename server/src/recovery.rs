@@ -211,8 +211,10 @@ impl Recovery {
     async fn fall_back(&mut self, volume: &VolumeInfo, row: &ContentRow, what: &str) -> Result<Outcome, ClientError> {
         let lost = content(&row.tree);
         let Some(path) = self.path(volume, row.inode).await? else { return Ok(Outcome::Open) };
-        let Some(states) = self.history(volume, &path).await? else { return Ok(Outcome::Open) };
-        let path = shown(volume, &path);
+        let Some((name, folders)) = path.split_last() else { return Ok(Outcome::Open) };
+        let Some(parent) = self.directory(volume, folders).await? else { return Ok(Outcome::Open) };
+        let Some(states) = self.history(volume, parent, name).await? else { return Ok(Outcome::Open) };
+        let (name, path) = (name.clone(), shown(volume, &path));
         let mut gone = Vec::new();
         for state in states.iter().rev().take_while(|state| state.removed.is_none()) {
             let Some(tree) = state.attributes.tree.filter(|tree| !is_unwritten(tree)) else { continue };
@@ -226,6 +228,8 @@ impl Recovery {
                 Condition::Unknown(_) => return Ok(Outcome::Open),
                 Condition::Whole { .. } => {
                     let change = Change::FallBack {
+                        parent,
+                        name,
                         inode: row.inode,
                         lost,
                         source: state.attributes.inode,
@@ -280,9 +284,8 @@ impl Recovery {
         }
     }
 
-    /// What was ever under a name; `None` if there is no such path any more.
-    async fn history(&self, volume: &VolumeInfo, path: &[FileName]) -> Result<Option<Vec<HistoryState>>, ClientError> {
-        let Some((name, folders)) = path.split_last() else { return Ok(None) };
+    /// The directory at a path; `None` if it is not there any more.
+    async fn directory(&self, volume: &VolumeInfo, folders: &[FileName]) -> Result<Option<InodeNumber>, ClientError> {
         let mut parent = ROOT_INODE;
         for folder in folders {
             let query = Query::LookUp { parent, name: folder.clone() };
@@ -293,6 +296,16 @@ impl Recovery {
                 Err(error) => return Err(error),
             }
         }
+        Ok(Some(parent))
+    }
+
+    /// What was ever under a name.
+    async fn history(
+        &self,
+        volume: &VolumeInfo,
+        parent: InodeNumber,
+        name: &FileName,
+    ) -> Result<Option<Vec<HistoryState>>, ClientError> {
         let (mut states, mut after) = (Vec::new(), VolumeVersion(0));
         loop {
             let (name, limit) = (name.clone(), ENTRIES_PER_ANSWER_MAX as u32);

@@ -509,10 +509,14 @@ pub enum Change {
         modified: Timestamp,
     },
     /// A file whose content was lost gets an older one that is whole, its own or that of a file that had its name: shared, not copied.
-    /// For recovery after a loss of power. Refused with `Conflict` if the file has another content than the lost one by now. Reply: the
-    /// attributes of the file.
+    /// For recovery after a loss of power. Refused with `Conflict` if the file has another content than the lost one by now, or another
+    /// name. Reply: the attributes of the file.
     FallBack {
-        /// The file.
+        /// The directory of the name whose history has the older content.
+        parent: InodeNumber,
+        /// That name.
+        name: FileName,
+        /// The file that has it now.
         inode: InodeNumber,
         /// Its content, which is lost.
         lost: (BlobId, BlobVersion),

@@ -11,8 +11,10 @@ pub fn complaints(model: &Model, records: &Records) -> Vec<String> {
     complaints.extend(records.lists.iter().filter_map(|list| judge_list(model, list)));
     complaints.extend(records.xattrs.iter().filter_map(|xattr| judge_xattr(model, xattr)));
     // A file without a name, or one that was restored meanwhile, does not keep what is written to it.
-    let is_kept =
-        |update: &SyncedUpdate| model.content_at(update.inode, update.version).is_some_and(|state| state.from == update.version);
+    let is_kept = |update: &SyncedUpdate| {
+        let state = model.content_at(update.inode, update.version);
+        state.is_some_and(|state| state.from == update.version && state.blob == Some(update.blob))
+    };
     complaints.extend(records.synced.iter().filter(|update| is_kept(update)).filter_map(|update| update.complaint.clone()));
     complaints
 }

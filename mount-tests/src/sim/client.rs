@@ -134,7 +134,8 @@ impl Client {
             Ok(published) => {
                 let base = if edit.append { published.offset } else { 0 };
                 let ranges = edit.data.iter().map(|(offset, length)| (base + offset, base + offset + u64::from(*length)));
-                let update = SyncedUpdate { inode, version: published.version.0, ranges: ranges.collect(), complaint: None };
+                let (blob, version, ranges) = (published.blob, published.version.0, ranges.collect());
+                let update = SyncedUpdate { inode, blob, version, ranges, complaint: None };
                 let unsynced = Unsynced { losses, objects, update };
                 self.unsynced.lock().unwrap_or_else(PoisonError::into_inner).push(unsynced);
                 Outcome::Done(published.version.0, Some((published.blob, published.blob_version.0, published.offset)))

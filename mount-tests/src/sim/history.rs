@@ -170,7 +170,9 @@ pub struct XattrRecord {
 pub struct SyncedUpdate {
     /// The file.
     pub inode: u64,
-    /// The volume version that it became.
+    /// The blob that it is an update of.
+    pub blob: BlobId,
+    /// The volume version that it became, or that its file was replaced in while it was under way.
     pub version: u64,
     /// What it wrote.
     pub ranges: Vec<(u64, u64)>,

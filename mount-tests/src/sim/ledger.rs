@@ -1,6 +1,7 @@
 //! What of the past has to be there. Versions may be thinned by whoever asks for it; until somebody has asked, while they have a
 //! tag, and while a session that is in order says that it reads them, they have to be readable.
 
+use super::history::Place;
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -30,8 +31,10 @@ pub struct PolicyThinning {
 }
 
 /// A fall-back that a recovery asked for.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct FallBack {
+    /// The name that both had.
+    pub place: Place,
     /// The file.
     pub inode: u64,
     /// Its content until then.

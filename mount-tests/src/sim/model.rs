@@ -173,7 +173,7 @@ impl Model {
         };
         // The last one that fits: one that was repeated was looked at again before.
         let asked = fall_backs.iter().rev().filter(|asked| asked.inode == inode && self.is_present(inode, asked.lost));
-        let mut sources = asked.filter(|asked| self.had_name_of(inode, asked.source));
+        let mut sources = asked.filter(|asked| self.had_name(&asked.place, inode, asked.source));
         let older =
             sources.find_map(|asked| self.content(asked.source, asked.content).filter(|older| older.bytes.len() as u64 == size));
         let Some(bytes) = older.map(|older| older.bytes.clone()) else {
@@ -190,12 +190,9 @@ impl Model {
     }
 
     /// Whether a name of `inode` named `source` since it was last removed.
-    fn had_name_of(&self, inode: u64, source: u64) -> bool {
-        let since = |states: &Vec<(u64, Option<u64>)>| {
-            let mut named = states.iter().rev().map_while(|(_, inode)| *inode).peekable();
-            named.peek() == Some(&inode) && named.any(|named| named == source)
-        };
-        inode == source || self.names.values().any(since)
+    fn had_name(&self, place: &Place, inode: u64, source: u64) -> bool {
+        let mut named = self.names.get(place).into_iter().flatten().rev().map_while(|(_, inode)| *inode).peekable();
+        named.peek() == Some(&inode) && named.any(|named| named == source)
     }
 
     fn act(&mut self, change: &ChangeRecord, number: usize, deed: &Deed) -> Result<(), String> {

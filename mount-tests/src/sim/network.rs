@@ -194,12 +194,13 @@ impl Rpc for Line {
         if let Request::History(HistoryRequest::Thin { ranges, .. }) = &call.request {
             self.network.ledger.thinning(asked, ranges, self.host == MANAGER);
         }
-        if let Request::Change(NamespaceChange { change: Change::FallBack { inode, lost, source, content, .. }, .. }) =
+        if let Request::Change(NamespaceChange { change: Change::FallBack { parent, name, inode, lost, source, content, .. }, .. }) =
             &call.request
         {
             let plain = |(blob, version): (BlobId, BlobVersion)| (blob, version.0);
             let (lost, content) = (plain(*lost), plain(*content));
-            self.network.ledger.falling_back(FallBack { inode: inode.0, lost, source: source.0, content });
+            let place = (parent.0, name.to_string());
+            self.network.ledger.falling_back(FallBack { place, inode: inode.0, lost, source: source.0, content });
         }
         let (id, name, deadline) = (call.id, describe(&call.request), call.deadline);
         if let Some(answer) = tamper::answer_early(world, &call) {

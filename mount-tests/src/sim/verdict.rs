@@ -40,11 +40,15 @@ pub(super) async fn judge(stage: &Stage, plan: &Plan, healed: Instant) -> Result
     }
     stage.world.log(format_args!("healed after {:?}", healed.elapsed()));
     let changes = all_changes(&client).await?;
-    let model = Model::replay(&changes, &stage.history.all(), &stage.network.ledger.fall_backs());
+    let model = replay(stage, &changes);
     read_all(stage, &client, &model).await?;
     read_synced(stage, &client).await?;
     client.volume().cluster().close().await?;
     clean_up(stage, &model).await?;
+    // A recovery may have gone on meanwhile.
+    let client = Client::connect(stage, "judge", &life, PATIENCE).await?;
+    let changes = all_changes(&client).await?;
+    let model = replay(stage, &changes);
     judge_policy(stage, plan, &changes);
     for complaint in check::complaints(&model, &stage.history.all()) {
         stage.world.violation(complaint);
@@ -80,6 +84,10 @@ async fn wait_for_publication(stage: &Stage, client: &Client, healed: Instant) -
         }
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
+}
+
+fn replay(stage: &Stage, changes: &[ChangeRecord]) -> Model {
+    Model::replay(changes, &stage.history.all(), &stage.network.ledger.fall_backs())
 }
 
 /// Every change, also those that made versions which are not kept any more.
@@ -159,7 +167,7 @@ fn judge_policy(stage: &Stage, plan: &Plan, changes: &[ChangeRecord]) {
 /// What was synced is there, whatever power was lost.
 async fn read_synced(stage: &Stage, client: &Client) -> Result<(), ClientError> {
     let synced = stage.history.all().synced;
-    for SyncedUpdate { inode, version, ranges, .. } in synced.iter().rev().take(SYNCED_READ) {
+    for SyncedUpdate { inode, blob, version, ranges, .. } in synced.iter().rev().take(SYNCED_READ) {
         let query = Query::Attributes(InodeNumber(*inode));
         let found = match client.volume().query(at(Some(*version)), query).await {
             Ok(NamespaceAnswer::Attributes(found)) => found,
@@ -168,7 +176,7 @@ async fn read_synced(stage: &Stage, client: &Client) -> Result<(), ClientError> 
             Err(ClientError::Service(error)) if matches!(error.kind, ErrorKind::NotFound | ErrorKind::Stale) => continue,
             Err(error) => return Err(error),
         };
-        let Some(tree) = found.tree.filter(|_| found.version.0 == *version) else { continue };
+        let Some(tree) = found.tree.filter(|tree| found.version.0 == *version && tree.blob == *blob) else { continue };
         for (start, end) in ranges {
             stage.world.count("synced bytes read");
             if let Err(error) = client.volume().read(&tree, ByteRange::new(*start, *end)).await {

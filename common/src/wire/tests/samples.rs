@@ -192,6 +192,8 @@ fn changes() -> Vec<Request> {
             modified: Timestamp(6),
         },
         Change::FallBack {
+            parent,
+            name: name("a"),
             inode,
             lost: (BLOB, BlobVersion(4)),
             source: InodeNumber(13),

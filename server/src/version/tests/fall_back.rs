@@ -10,7 +10,7 @@ fn content(cluster: &Cluster, inode: InodeNumber) -> (BlobId, BlobVersion) {
 }
 
 fn fall_back(inode: InodeNumber, lost: (BlobId, BlobVersion), to: BlobVersion, abandon: bool) -> Change {
-    Change::FallBack { inode, lost, source: inode, content: (lost.0, to), abandon }
+    Change::FallBack { parent: ROOT_INODE, name: name("f"), inode, lost, source: inode, content: (lost.0, to), abandon }
 }
 
 /// A file with two versions, of 10 and of 20 bytes.
@@ -73,6 +73,11 @@ fn there_is_no_falling_back_to_what_is_not_kept_nor_of_what_has_no_name() {
     let mut cluster = Cluster::new(1);
     let (inode, lost) = two_versions(&mut cluster);
     assert_eq!(kind(cluster.change(fall_back(inode, lost, BlobVersion(7), false))), ErrorKind::Conflict);
+    let (parent, from, to) = (ROOT_INODE, name("f"), name("g"));
+    let rename = |name, new_name| Change::Rename { parent, name, new_parent: parent, new_name, no_replace: false, exchange: false };
+    cluster.change(rename(from.clone(), to.clone())).unwrap();
+    assert_eq!(kind(cluster.change(fall_back(inode, lost, BlobVersion(1), false))), ErrorKind::Conflict, "it has another name");
+    cluster.change(rename(to, from)).unwrap();
     cluster.change(Change::Unlink { parent: ROOT_INODE, name: name("f") }).unwrap();
     assert_eq!(kind(cluster.change(fall_back(inode, lost, BlobVersion(1), false))), ErrorKind::Conflict);
 }

@@ -6,7 +6,7 @@
 use crate::version::blobs::{self, BlobRecord};
 use crate::version::namespace::edit::Edit;
 use crate::version::namespace::keys;
-use crate::version::namespace::records::{Body, InodeRecord};
+use crate::version::namespace::records::{Body, InodeRecord, Place};
 use crate::version::namespace::view::INODES;
 use crate::version::namespace::{NamespaceError, VolumeTxn, refuse};
 use crate::version::table;
@@ -16,6 +16,8 @@ use weft_common::wire::{ChangeKind, ChangeReply, ErrorKind};
 
 /// What is lost.
 pub(super) struct Lost {
+    /// Under this name.
+    pub(super) place: Place,
     pub(super) inode: InodeNumber,
     pub(super) content: (BlobId, BlobVersion),
     /// Whether what is in flight goes with it.
@@ -33,6 +35,10 @@ pub(super) fn fall_back(txn: &mut VolumeTxn<'_>, lost: &Lost, to: &To) -> Result
     let current = edit.head().inode(lost.inode)?.value;
     if current.links == 0 || !current.tree().is_some_and(|tree| is(tree, lost.content)) {
         return refuse(ErrorKind::Conflict, format!("{} was changed meanwhile", lost.inode));
+    }
+    // Under another name another content is the one before.
+    if edit.head().entry(lost.place.directory, &lost.place.name)? != Some(lost.inode) {
+        return refuse(ErrorKind::Conflict, format!("{} was renamed meanwhile", lost.inode));
     }
     let Some((tree, then)) = shown(&edit, to)? else {
         return refuse(ErrorKind::Conflict, format!("that content of {} is not kept any more", to.inode));

@@ -49,9 +49,10 @@ pub fn apply(txn: &mut VolumeTxn<'_>, change: &Change, settings: &VolumeSettings
             let from = share::From { inode: *source, at: *at, content: *content };
             share::share(txn, &from, &share::To { inode: *inode, content: *replaces, modified: *modified })
         }
-        Change::FallBack { inode, lost, source, content, abandon } => {
+        Change::FallBack { parent, name, inode, lost, source, content, abandon } => {
             let to = fall_back::To { inode: *source, content: *content };
-            fall_back::fall_back(txn, &fall_back::Lost { inode: *inode, content: *lost, abandon: *abandon }, &to)
+            let (place, abandon) = (place(*parent, name), *abandon);
+            fall_back::fall_back(txn, &fall_back::Lost { place, inode: *inode, content: *lost, abandon }, &to)
         }
         Change::Clone { source, at, parent, name } => clone::clone(txn, *source, *at, &place(*parent, name)),
     }
