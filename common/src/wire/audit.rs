@@ -24,8 +24,9 @@ pub struct BlobState {
     pub number: u64,
     /// The file whose content it is or was.
     pub inode: InodeNumber,
-    /// The newest published version; perhaps collected already.
-    pub published: BlobVersion,
+    /// The newest version of which it is known what became of it: it is published, and perhaps collected already, or it was dropped, as
+    /// nodes that it rests on are lost.
+    pub settled: BlobVersion,
     /// The version that is being collected: nobody can read it, and of its nodes some may be gone.
     pub offered: Option<BlobVersion>,
     /// Published versions that are there, ascending.

@@ -213,13 +213,9 @@ async fn clean_up(stage: &Stage, model: &Model) -> Result<(), ClientError> {
         }
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
-    let has_lost = stage.history.all().has_lost;
     let (began, mut waiting) = (Instant::now(), cluster.garbage(volume).await?);
     while waiting != GarbageStatistics::default() {
         if began.elapsed() > CLEANING {
-            if !has_lost {
-                stage.world.violation(format!("not collected after {CLEANING:?} of quiet: {waiting:?}"));
-            }
             break;
         }
         tokio::time::sleep(Duration::from_secs(5)).await;
@@ -237,12 +233,12 @@ async fn clean_up(stage: &Stage, model: &Model) -> Result<(), ClientError> {
     let auditor = Client::connect(stage, "auditor", &life, PATIENCE).await?;
     read_the_kept(stage, &auditor, model).await?;
     let fsck = auditor.volume().cluster().fsck(None, &mut |_| {}).await?;
-    judge_stock(stage, &fsck, has_lost);
+    judge_stock(stage, &fsck, &waiting);
     Ok(())
 }
 
 /// Everything that kept versions need is there, and nothing else; but what was lost with all power is lost.
-fn judge_stock(stage: &Stage, fsck: &Fsck, has_lost: bool) {
+fn judge_stock(stage: &Stage, fsck: &Fsck, waiting: &GarbageStatistics) {
     let lost = fsck.faults.iter().filter(|fault| !fault.is_healable());
     let gone: Vec<_> = lost.filter(|fault| stage.servers.fate(&fault.what.to_string()) != Fate::Lost).collect();
     if !gone.is_empty() {
@@ -252,14 +248,23 @@ fn judge_stock(stage: &Stage, fsck: &Fsck, has_lost: bool) {
         stage.world.violation(format!("fsck found {:?}, silent {:?}", fsck.contradictions, fsck.silent));
     }
     let mut left = vec![&fsck.orphans, &fsck.of_sessions, &fsck.unknown, &fsck.in_flight];
-    if !stage.sharing {
-        // A copy pins all of its origin, however little of it the copy still shows.
+    if !stage.sharing && stage.network.ledger.fall_backs().is_empty() {
+        // A copy, and what fell back, pins all of its origin, however little of it the copy still shows.
         left.push(&fsck.waiting);
     }
-    // A node that is lost stops sweeps, and an update that cannot be woven on it stays in flight.
-    if !has_lost && left.iter().any(|left| !left.is_empty()) {
+    // While a node is lost that a kept version needs nothing is swept, and an update that cannot be woven on it stays in flight.
+    let is_hurt = !fsck.faults.is_empty() || stage.world.has_happened("update stuck on lost nodes");
+    if !is_hurt && *waiting != GarbageStatistics::default() {
+        stage.world.violation(format!("not collected after {CLEANING:?} of quiet: {waiting:?}"));
+    }
+    if !is_hurt && left.iter().any(|left| !left.is_empty()) {
         stage.world.violation(format!("what nobody needs is left: {left:?}"));
     }
-    stage.world.count(if has_lost { "checked after losses" } else { "checked clean" });
+    let has_lost = stage.history.all().has_lost;
+    stage.world.count(match (has_lost, is_hurt) {
+        (false, _) => "checked clean",
+        (true, false) => "checked clean after losses",
+        (true, true) => "checked after losses",
+    });
     stage.world.log(format_args!("fsck: {} nodes, {} objects, {} faults", fsck.nodes, fsck.objects, fsck.faults.len()));
 }

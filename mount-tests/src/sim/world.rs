@@ -102,6 +102,11 @@ impl World {
         *self.state().counts.entry(what).or_default() += 1;
     }
 
+    /// Whether `what` happened.
+    pub fn has_happened(&self, what: &'static str) -> bool {
+        self.state().counts.contains_key(what)
+    }
+
     /// A promise was broken.
     pub fn violation(&self, what: String) {
         self.log(format_args!("VIOLATION {what}"));

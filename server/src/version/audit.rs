@@ -71,8 +71,8 @@ fn state(kv: &dyn Kv, blob: BlobId, record: &BlobRecord, first: BlobVersion, lim
         true => blobs::log_entries(kv, blob, record.published.version, BlobVersion(record.assigned.0 + 1))?,
         false => Vec::new(),
     };
-    let (published, offered) = (record.published.version, garbage::offered(kv, blob)?);
-    Ok(BlobState { number: blob.number, inode: record.inode, published, offered, versions, in_flight, is_last_part })
+    let (settled, offered) = (record.published.version.max(record.dropped), garbage::offered(kv, blob)?);
+    Ok(BlobState { number: blob.number, inode: record.inode, settled, offered, versions, in_flight, is_last_part })
 }
 
 /// What of the blobs' records contradicts that a file has or had this content.

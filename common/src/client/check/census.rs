@@ -21,8 +21,8 @@ use std::sync::Arc;
 #[derive(Debug, Default)]
 pub(crate) struct Census {
     pub(crate) marks: Marks,
-    /// The newest published version of each blob.
-    pub(crate) published: HashMap<BlobId, BlobVersion>,
+    /// Of each blob the newest version that was published or dropped.
+    pub(crate) settled: HashMap<BlobId, BlobVersion>,
     /// Volumes that were gone through.
     pub(crate) volumes: BTreeSet<VolumeId>,
     /// Whether these are all there are.
@@ -141,7 +141,7 @@ impl Cluster {
                 for tree in &state.versions {
                     self.mark_tree(census, tree, Class::Waiting, mode).await?;
                 }
-                census.published.insert(BlobId { volume, number: state.number }, state.published);
+                census.settled.insert(BlobId { volume, number: state.number }, state.settled);
                 self.mark_in_flight(census, volume, state, mode).await;
             }
             match blobs.last() {

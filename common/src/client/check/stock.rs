@@ -164,8 +164,8 @@ fn judge_node(census: &Census, id: &NodeId) -> Option<Purpose> {
     if !census.is_whole && !census.volumes.contains(&volume) {
         return Some(Purpose::Unknown);
     }
-    let published = census.published.get(&id.blob)?;
-    Some(match id.version > *published {
+    let settled = census.settled.get(&id.blob)?;
+    Some(match id.version > *settled {
         true => Purpose::Needed(volume, Class::InFlight),
         false if census.has_gaps => Purpose::Unknown,
         false => Purpose::Orphan,

@@ -289,7 +289,7 @@ fn history_replies() -> Vec<Reply> {
     let blob = BlobState {
         number: 300,
         inode: InodeNumber(12),
-        published: BlobVersion(4),
+        settled: BlobVersion(4),
         offered: Some(BlobVersion(3)),
         versions: vec![tree()],
         in_flight: Vec::new(),

@@ -21,6 +21,8 @@ pub(crate) struct BlobRecord {
     pub(crate) published: Tree,
     /// The newest assigned version.
     pub(crate) assigned: BlobVersion,
+    /// The newest version that was assigned and dropped: see [`drop_in_flight`].
+    pub(crate) dropped: BlobVersion,
     /// Size of the file after it.
     pub(crate) size: u64,
     /// Encoded bytes of the log entries in flight: what a ticket has to carry.
@@ -30,7 +32,8 @@ pub(crate) struct BlobRecord {
 impl BlobRecord {
     /// A blob that had no ticket yet.
     pub(crate) fn new(inode: InodeNumber, tree: Tree) -> Self {
-        Self { inode, origin: tree, published: tree, assigned: tree.version, size: tree.size, in_flight_bytes: 0 }
+        let (assigned, dropped) = (tree.version, BlobVersion(0));
+        Self { inode, origin: tree, published: tree, assigned, dropped, size: tree.size, in_flight_bytes: 0 }
     }
 
     /// Versions that are assigned and not published.
@@ -191,6 +194,7 @@ pub(crate) fn drop_in_flight(kv: &mut dyn Kv, blob: BlobId, mut record: BlobReco
         kv.delete(&table::ticket(blob, BlobVersion(version)))?;
         kv.delete(&table::entry(blob, BlobVersion(version)))?;
     }
+    record.dropped = record.assigned;
     record.assigned = record.published.version;
     record.in_flight_bytes = 0;
     table::put(kv, &table::blob(blob), &record)
