@@ -71,7 +71,7 @@ impl Holder for Filesystem {
 
     fn let_go(&self, versions: &[(VolumeId, VolumeVersion)]) {
         let volume = self.volume.info().id;
-        self.kernel.drop_entries(self.nodes.names_at(|version| versions.contains(&(volume, version))));
+        self.kernel.drop_entries(self.nodes.let_go(|version| versions.contains(&(volume, version))));
     }
 }
 

@@ -1,11 +1,11 @@
 //! Numbers of inodes that are no live inodes of the volume, for as long as the kernel remembers them.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use weft_common::id::{BlobId, BlobVersion, InodeNumber, VolumeVersion};
 use weft_common::name::FileName;
 
-use super::{Node, NodeId, VIRTUAL};
+use super::{Node, NodeId, Old, VIRTUAL};
 use crate::lock;
 
 /// What makes two look-ups find the same number.
@@ -27,11 +27,54 @@ pub(crate) enum Key {
     OldFile(InodeNumber, VolumeVersion),
 }
 
+/// Versions through which one state is remembered to have been found.
+const PLACES_MAX: usize = 8;
+
 #[derive(Debug)]
 struct Slot {
     key: Key,
     node: Node,
+    /// Where else the same state was found, at other versions.
+    others: Vec<Arc<Old>>,
     look_ups: u64,
+}
+
+impl Slot {
+    /// Where it was found in the past, and at which versions.
+    fn places(&self) -> impl Iterator<Item = &Arc<Old>> {
+        let main = if let Node::Old(old) = &self.node { Some(old) } else { None };
+        main.into_iter().chain(&self.others)
+    }
+
+    /// The state was found once more. The newest version that it was found through stands for it.
+    fn see_at(&mut self, found: Node) {
+        let (Node::Old(known), Node::Old(new)) = (&self.node, &found) else { return };
+        self.others.retain(|other| other.at != new.at);
+        if new.at >= known.at {
+            self.others.extend(Some(Arc::clone(known)).filter(|known| known.at != new.at));
+            self.node = found;
+        } else {
+            self.others.push(Arc::clone(new));
+        }
+        // The others will do as well: it is one state, and kept as long as any of them is.
+        if self.others.len() >= PLACES_MAX {
+            self.others.remove(0);
+        }
+    }
+
+    /// Versions are not kept any more. If another one shows the state, that stands for it.
+    fn let_go(&mut self, is_meant: &impl Fn(VolumeVersion) -> bool) {
+        if self.places().all(|old| is_meant(old.at)) {
+            return;
+        }
+        self.others.retain(|old| !is_meant(old.at));
+        if let Node::Old(old) = &self.node
+            && is_meant(old.at)
+            && let Some((newest, _)) = self.others.iter().enumerate().max_by_key(|(_, other)| other.at)
+        {
+            self.node = Node::Old(self.others.swap_remove(newest));
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -45,32 +88,26 @@ struct Inner {
 }
 
 impl Inner {
-    fn count_version(&mut self, node: &Node) {
-        if let Node::Old(old) = node {
-            *self.versions.entry(old.at).or_default() += 1;
-        }
+    /// Changes a slot, and counts its versions anew.
+    fn change(&mut self, id: NodeId, change: impl FnOnce(&mut Slot)) {
+        let Some(slot) = self.by_id.get_mut(&id) else { return };
+        uncount(&mut self.versions, slot);
+        change(slot);
+        count(&mut self.versions, slot);
     }
+}
 
-    fn uncount_version(&mut self, node: &Node) {
-        if let Node::Old(old) = node
-            && let Some(count) = self.versions.get_mut(&old.at)
-        {
+fn count(versions: &mut BTreeMap<VolumeVersion, usize>, slot: &Slot) {
+    slot.places().for_each(|old| *versions.entry(old.at).or_default() += 1);
+}
+
+fn uncount(versions: &mut BTreeMap<VolumeVersion, usize>, slot: &Slot) {
+    for old in slot.places() {
+        if let Some(count) = versions.get_mut(&old.at) {
             *count -= 1;
             if *count == 0 {
-                self.versions.remove(&old.at);
+                versions.remove(&old.at);
             }
-        }
-    }
-
-    /// A state of a file was found once more. The newest version that it was found through stands for it: it will be kept the longest.
-    fn see_at(&mut self, id: NodeId, found: Node) {
-        let Some(slot) = self.by_id.get_mut(&id) else { return };
-        if let (Node::Old(known), Node::Old(new)) = (&slot.node, &found)
-            && known.at <= new.at
-        {
-            let before = std::mem::replace(&mut slot.node, found.clone());
-            self.uncount_version(&before);
-            self.count_version(&found);
         }
     }
 }
@@ -91,7 +128,7 @@ impl NodeTable {
                 slot.look_ups += 1;
             }
             if matches!(key, Key::OldFile(..)) {
-                inner.see_at(id, node());
+                inner.change(id, |slot| slot.see_at(node()));
             }
             return id;
         }
@@ -100,10 +137,10 @@ impl NodeTable {
         if let Key::Alias(inode, ..) = key {
             inner.aliases.insert(inode, id);
         }
-        let node = node();
-        inner.count_version(&node);
         inner.by_key.insert(key.clone(), id);
-        inner.by_id.insert(id, Slot { key, node, look_ups: 1 });
+        let slot = Slot { key, node: node(), others: Vec::new(), look_ups: 1 };
+        count(&mut inner.versions, &slot);
+        inner.by_id.insert(id, slot);
         id
     }
 
@@ -120,10 +157,7 @@ impl NodeTable {
             return Vec::new();
         }
         let meant = |is_entry: bool| {
-            inner.by_id.values().filter_map(move |slot| match &slot.node {
-                Node::Old(old) if matches!(slot.key, Key::Entry(..)) == is_entry => Some(old),
-                _ => None,
-            })
+            inner.by_id.values().filter(move |slot| matches!(slot.key, Key::Entry(..)) == is_entry).flat_map(Slot::places)
         };
         let meant = meant(true).chain(meant(false)).filter(|old| is_meant(old.at));
         let histories = inner.by_key.keys().filter_map(|key| match key {
@@ -131,6 +165,17 @@ impl NodeTable {
             _ => None,
         });
         meant.map(|old| old.place.clone()).chain(histories).collect()
+    }
+
+    /// The versions that `is_meant` says are not kept any more. Answers as [`NodeTable::names_at`]; states that were found through
+    /// others as well go by those from now on.
+    pub(crate) fn let_go(&self, is_meant: impl Fn(VolumeVersion) -> bool) -> Vec<(NodeId, FileName)> {
+        let names = self.names_at(&is_meant);
+        let mut inner = lock(&self.0);
+        let met = inner.by_id.iter().filter(|(_, slot)| slot.places().any(|old| is_meant(old.at)));
+        let met: Vec<NodeId> = met.map(|(id, _)| *id).collect();
+        met.into_iter().for_each(|id| inner.change(id, |slot| slot.let_go(&is_meant)));
+        names
     }
 
     /// What `id` stands for; `None` if the kernel was never told of it, or has forgotten it.
@@ -165,7 +210,7 @@ impl NodeTable {
             return;
         }
         if let Some(slot) = inner.by_id.remove(&id) {
-            inner.uncount_version(&slot.node);
+            uncount(&mut inner.versions, &slot);
             inner.by_key.remove(&slot.key);
             if let Key::Alias(inode, ..) = slot.key
                 && inner.aliases.get(&inode) == Some(&id)
@@ -239,8 +284,8 @@ mod tests {
         assert!(file == again && again == other);
         assert!(matches!(table.get(file), Some(Node::Old(old)) if old.at.0 == 9), "the version that is kept the longest");
         let name = |parent: NodeId, name: &str| (parent, FileName::new(name).unwrap());
-        assert_eq!(table.names_at(|version| version.0 < 9), [name(NodeId::ROOT, "at5")]);
-        assert_eq!(table.names_at(|_| true)[2..], [name(nine, "at9")], "below the entries, behind them");
+        assert_eq!(table.names_at(|version| version.0 < 9), [name(NodeId::ROOT, "at5"), name(five, "at5")]);
+        assert_eq!(table.names_at(|_| true)[2..], [name(nine, "at9"), name(five, "at5")], "below the entries, behind them");
         let history = table.intern(Key::History(root), || Node::History(root));
         let frame = FileName::new("frame").unwrap();
         let states = table.intern(Key::FileHistory(root, frame.clone()), || Node::FileHistory(root, frame.clone()));
@@ -251,10 +296,14 @@ mod tests {
         );
         table.forget(states, 1);
         table.forget(history, 1);
-        table.forget(five, 1);
-        assert_eq!(table.versions(), [VolumeVersion(9)]);
         table.forget(nine, 1);
-        assert_eq!(table.versions(), [VolumeVersion(9)], "of the file");
+        assert_eq!(table.versions(), [VolumeVersion(5), VolumeVersion(9)], "of the file");
+        assert_eq!(table.let_go(|version| version.0 == 9), [name(nine, "at9")]);
+        assert_eq!(table.versions(), [VolumeVersion(5)], "the other one shows the same");
+        assert!(matches!(table.get(file), Some(Node::Old(old)) if old.at.0 == 5));
+        assert_eq!(table.let_go(|version| version.0 == 5), [name(NodeId::ROOT, "at5"), name(five, "at5")]);
+        table.forget(five, 1);
+        assert_eq!(table.versions(), [VolumeVersion(5)], "no other one shows it, and the kernel has it");
         table.forget(file, 3);
         assert_eq!((table.versions(), table.names_at(|_| true)), (vec![], vec![]));
     }

@@ -194,8 +194,10 @@ impl Rpc for Line {
         if let Request::History(HistoryRequest::Thin { ranges, .. }) = &call.request {
             self.network.ledger.thinning(asked, ranges, self.host == MANAGER);
         }
-        if let Request::Change(NamespaceChange { change: Change::FallBack { parent, name, inode, lost, source, content, .. }, .. }) =
-            &call.request
+        if let Request::Change(NamespaceChange {
+            change: Change::FallBack { parent, name, inode, lost, source, content, .. },
+            ..
+        }) = &call.request
         {
             let plain = |(blob, version): (BlobId, BlobVersion)| (blob, version.0);
             let (lost, content) = (plain(*lost), plain(*content));

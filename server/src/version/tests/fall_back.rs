@@ -74,7 +74,8 @@ fn there_is_no_falling_back_to_what_is_not_kept_nor_of_what_has_no_name() {
     let (inode, lost) = two_versions(&mut cluster);
     assert_eq!(kind(cluster.change(fall_back(inode, lost, BlobVersion(7), false))), ErrorKind::Conflict);
     let (parent, from, to) = (ROOT_INODE, name("f"), name("g"));
-    let rename = |name, new_name| Change::Rename { parent, name, new_parent: parent, new_name, no_replace: false, exchange: false };
+    let rename =
+        |name, new_name| Change::Rename { parent, name, new_parent: parent, new_name, no_replace: false, exchange: false };
     cluster.change(rename(from.clone(), to.clone())).unwrap();
     assert_eq!(kind(cluster.change(fall_back(inode, lost, BlobVersion(1), false))), ErrorKind::Conflict, "it has another name");
     cluster.change(rename(to, from)).unwrap();
