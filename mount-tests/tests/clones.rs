@@ -180,7 +180,7 @@ fn clones_outlive_everything_that_happens_to_their_origin() {
     }
     fs::write(at.join("mark"), "so that the newest version is a plain one").expect("written");
     succeed(cluster.weft(&["tag", "rm", &url, "made"]));
-    succeed(cluster.weft(&["retention", "set", &url, "--keep-all", "0s"]));
+    succeed(cluster.weft(&["retention", "set", &url, "--keep-all", "0s", "--force"]));
     succeed(cluster.weft(&["gc", &url]));
     mount.unmount();
     cluster.restart();

@@ -107,7 +107,7 @@ fn copies_that_were_away_when_their_version_was_collected_are_swept_when_they_ar
     }
     mount.unmount();
     let url = cluster.url("show");
-    succeed(cluster.weft(&["retention", "set", &url, "--keep-all", "0s"]));
+    succeed(cluster.weft(&["retention", "set", &url, "--keep-all", "0s", "--force"]));
     let whole = whole_cluster(&cluster);
     cluster.server("data1").kill();
     until("the provider to be dead", || {

@@ -64,7 +64,7 @@ fn what_is_not_kept_goes_from_the_disks_and_what_is_kept_or_read_stays() {
         .expect("a shell");
 
     assert!(succeed(cluster.weft(&["retention", "show", &url])).contains("for ever"));
-    succeed(cluster.weft(&["retention", "set", &url, "--keep-all", "0s"]));
+    succeed(cluster.weft(&["retention", "set", &url, "--keep-all", "0s", "--force"]));
     let explained = succeed(cluster.weft(&["retention", "explain", &url]));
     assert!(explained.contains("2 stay"), "the newest and the tagged one: {explained}");
     let explained = succeed(cluster.weft(&["retention", "explain", &url, "--json"]));
@@ -136,7 +136,7 @@ fn a_directory_keeps_what_its_volume_lets_go_of() {
     let before = fingerprint(&finals.join(format!(".versions/{first}"))).expect("a tree");
     let (url, of_finals) = (cluster.url("show"), cluster.url("show") + "/finals");
 
-    succeed(cluster.weft(&["retention", "set", &url, "--keep-all", "0s"]));
+    succeed(cluster.weft(&["retention", "set", &url, "--keep-all", "0s", "--force"]));
     let refused = |arguments: &[&str], why: &str| {
         let output = run(cluster.weft(arguments));
         let told = String::from_utf8_lossy(&output.stderr).into_owned();

@@ -53,7 +53,7 @@ fn what_df_counts_is_what_the_providers_count_and_what_lies_on_their_disks() {
     let small = json(&cluster, &["du", &format!("{url}/small"), "--json"]);
     assert_eq!((number(&small, "live_bytes"), &small["history_bytes"]), (1000, &serde_json::Value::Null), "{small}");
 
-    succeed(cluster.weft(&["retention", "set", &url, "--keep-all", "0s"]));
+    succeed(cluster.weft(&["retention", "set", &url, "--keep-all", "0s", "--force"]));
     succeed(cluster.weft(&["gc", &url]));
     // Stores that were stopped hold no space that they reserved ahead.
     cluster.restart();

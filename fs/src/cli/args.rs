@@ -438,6 +438,9 @@ pub(super) struct RetentionSetArgs {
     /// Likewise for months
     #[arg(long, value_name = "N")]
     pub monthly: Option<u32>,
+    /// Set a policy by which the whole past of the volume goes
+    #[arg(long, conflicts_with = "forever")]
+    pub force: bool,
     /// Who we are.
     #[command(flatten)]
     pub identity: IdentityArgs,

@@ -124,6 +124,9 @@ pub(super) enum CliError {
     /// There is something already.
     #[error("{0}")]
     Exists(String),
+    /// What was begun cannot be ended now.
+    #[error("{0}")]
+    Unfinished(String),
     /// A check found something wrong; what, is printed already.
     #[error("{0}")]
     Damage(String),

@@ -6,13 +6,16 @@ use super::connect::{Client, volume_name};
 use super::error::CliError;
 use super::human;
 use super::output::{self, Output};
-use std::time::Duration;
+use super::status::role_name;
+use std::time::{Duration, Instant};
 use weft_common::client::Cluster;
 use weft_common::clock::{Clock, SystemClock};
-use weft_common::wire::{SweepExtent, Swept};
+use weft_common::wire::{GarbageStatistics, ProviderState, SweepExtent, Swept};
 
 /// How often `weft gc` looks whether the servers are done.
 const LOOK: Duration = Duration::from_secs(1);
+/// After so long without anything deleted it asks itself why.
+const STALL: Duration = Duration::from_secs(30);
 
 /// Runs `weft gc`.
 ///
@@ -27,11 +30,18 @@ pub(super) async fn run(client: &Client, args: &GcArgs) -> Result<(), CliError> 
         return Ok(());
     }
     if thinned > 0 {
-        output::note("every mount is asked first whether it still reads any of them: that takes about a minute");
+        output::note("every mount is asked first whether it still reads any of them");
     }
     let bar = Output::new(false).progress("files to clean up", 0);
+    let mut last = (cluster.garbage(volume).await?, Instant::now());
     loop {
         let garbage = cluster.garbage(volume).await?;
+        if garbage != last.0 {
+            last = (garbage, Instant::now());
+        } else if last.1.elapsed() > STALL {
+            why_it_stalls(&cluster, &garbage)?;
+            last.1 = Instant::now();
+        }
         let left = garbage.blobs + garbage.nameless_files;
         if left == 0 && garbage.thinned_versions == 0 && !garbage.is_purging {
             bar.finish_and_clear();
@@ -42,6 +52,31 @@ pub(super) async fn run(client: &Client, args: &GcArgs) -> Result<(), CliError> 
         bar.set_position(bar.length().unwrap_or(0) - left);
         tokio::time::sleep(LOOK).await;
     }
+}
+
+/// Nothing was deleted for a while. What is missing a server is left to those who run it; what is being read goes when it is not any more.
+fn why_it_stalls(cluster: &Cluster, garbage: &GarbageStatistics) -> Result<(), CliError> {
+    let map = cluster.map();
+    let away = map.providers.iter().filter(|provider| provider.state == ProviderState::Dead);
+    let away: Vec<_> = away.map(|provider| format!("{} provider {}", role_name(provider.role), provider.address)).collect();
+    let waiting = garbage.blobs + garbage.nameless_files;
+    if !away.is_empty() {
+        let away = away.join(", ");
+        return Err(CliError::Unfinished(format!(
+            "{waiting} files are not cleaned up, since what they consist of is on a server that does not answer: {away}; nothing is lost, and the \
+             servers go on by themselves when it is back"
+        )));
+    }
+    if !cluster.losses().is_empty() {
+        return Err(CliError::Unfinished(
+            "nothing is deleted while it is not known what was lost with the power; the servers look for it, their logs and `weft fsck` say more"
+                .into(),
+        ));
+    }
+    output::note(
+        "what is left is being read: it goes when no program has it open any more; `weft status` lists who is connected",
+    );
+    Ok(())
 }
 
 /// Has the servers look for orphans, and waits until they did.

@@ -133,17 +133,26 @@ impl Cluster {
     ) -> CopyState {
         let range = ChunkTable::covering(object.length, 0, length);
         let request = Request::Data(DataRequest::Get { object: object.id, offset: 0, length });
-        let answer = match self.ask_one(context, map.provider(provider), request).await {
-            Ok(answer) => answer,
-            Err(state) => return state,
-        };
-        if !matches!(answer.reply, Reply::Data(DataReply::Part { .. })) {
-            return CopyState::Unreachable("it answered something else than a page object".into());
+        let mut state = CopyState::Whole;
+        // Damage counts if it is there each time: a bit may have flipped on the way, and a frame is given up for less than that otherwise.
+        for _ in 0..CHECK_ATTEMPTS {
+            let answer = match self.ask_one(context, map.provider(provider), request.clone()).await {
+                Ok(answer) => answer,
+                Err(damaged @ CopyState::Damaged(_)) => {
+                    state = damaged;
+                    continue;
+                }
+                Err(state) => return state,
+            };
+            if !matches!(answer.reply, Reply::Data(DataReply::Part { .. })) {
+                return CopyState::Unreachable("it answered something else than a page object".into());
+            }
+            match verify_part(object, &range, answer) {
+                Ok(_) => return CopyState::Whole,
+                Err(error) => state = CopyState::Damaged(error.to_string()),
+            }
         }
-        match verify_part(object, &range, answer) {
-            Ok(_) => CopyState::Whole,
-            Err(error) => CopyState::Damaged(error.to_string()),
-        }
+        state
     }
 
     /// One request to one provider, repeated a few times if that may help.

@@ -123,6 +123,14 @@ async fn set(client: &Client, args: &RetentionSetArgs) -> Result<(), CliError> {
         );
         return Err(CliError::Usage(message));
     }
+    if keeps_nothing && !args.force {
+        let kept = cluster.kept_versions(volume.names.info().id, ROOT_INODE).await?.len();
+        let message = format!(
+            "nothing of the past would be kept: of {kept} versions the newest would stay, those with a tag, and what directories with a \
+             policy of their own keep; repeat it with --force if that is meant, or say how much to keep with --keep-all SPAN, --daily N …"
+        );
+        return Err(CliError::Usage(message));
+    }
     cluster.set_retention(volume.names.info().id, directory, Some(policy)).await?;
     if directory == ROOT_INODE {
         output::note(&describe(&policy));
