@@ -38,11 +38,13 @@ pub enum Plant {
     RequestsUnbounded,
     /// A server takes more bytes of bodies than it may hold.
     BodiesUnbounded,
+    /// Who closes waits until QUIC has forgotten every connection.
+    GoodbyeUnbounded,
 }
 
 impl Plant {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::AnswersSwapped,
         Self::BodyCut,
         Self::DeadlineIgnored,
@@ -54,7 +56,16 @@ impl Plant {
         Self::ConnectionKept,
         Self::RequestsUnbounded,
         Self::BodiesUnbounded,
+        Self::GoodbyeUnbounded,
     ];
+}
+
+/// Closes a client's transport.
+pub(super) async fn close(plant: Plant, quic: &QuicRpc) {
+    quic.close().await;
+    if plant == Plant::GoodbyeUnbounded {
+        quic.endpoint.wait_idle().await;
+    }
 }
 
 /// A client's transport with the world's planted bug.

@@ -4,14 +4,15 @@
 use super::adapter::Host;
 use super::client::Client;
 use super::faults::{Cast, trouble};
-use super::history::{End, Order, client_name};
+use super::history::{End, LATENESS_MAX, Order, client_name};
 use super::identities;
 use super::network::Network;
 use super::plan::Plan;
 use super::server::Server;
 use super::world::World;
-use crate::limits::{CONNECT_TIMEOUT, DIAL_BACKOFF_MAX, IDLE_TIMEOUT, MIB, REQUESTS_PER_CONNECTION_MAX};
+use crate::limits::{CONNECT_TIMEOUT, DIAL_BACKOFF_MAX, IDLE_TIMEOUT, MIB, REQUESTS_PER_CONNECTION_MAX, SHUTDOWN_GRACE};
 use crate::transport::identity::{Holder, IdentityError};
+use crate::transport::tuning::GOODBYE_WAIT;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinSet;
@@ -205,7 +206,12 @@ async fn finish(cast: &Cast) {
         client.close().await;
     }
     for server in &cast.servers {
+        let start = Instant::now();
         server.stop().await;
+        let took = start.elapsed();
+        if took > SHUTDOWN_GRACE + GOODBYE_WAIT + LATENESS_MAX {
+            world.violation(format!("server {} took {took:?} to stop", server.index));
+        }
     }
     let start = Instant::now();
     // The one that is left carries packets.
