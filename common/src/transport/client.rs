@@ -10,7 +10,7 @@ use super::tuning::{self, ClientSettings};
 use crate::limits::{CONNECTIONS_MAX, SILENCE_MAX};
 use crate::rpc::{Address, Answer, Call, Rpc, RpcError};
 use quinn::{Connection, Endpoint};
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::time::Instant;
 
@@ -20,7 +20,8 @@ pub struct QuicRpc {
     settings: ClientSettings,
     /// The name that every server of the cluster proves, wherever it runs.
     server_name: String,
-    links: Mutex<HashMap<Address, Arc<Link>>>,
+    /// Ordered, so that a simulation can repeat the order in which connections are dropped.
+    links: Mutex<BTreeMap<Address, Arc<Link>>>,
     pub(super) bodies: Arc<BodyPool>,
 }
 
