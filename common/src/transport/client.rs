@@ -7,7 +7,7 @@ use super::ground::{Ground, System};
 use super::identity::Identity;
 use super::link::Link;
 use super::tuning::{self, ClientSettings};
-use crate::limits::{CONNECTIONS_MAX, SILENCE_MAX};
+use crate::limits::CONNECTIONS_MAX;
 use crate::rpc::{Address, Answer, Call, Rpc, RpcError};
 use quinn::{Connection, Endpoint};
 use std::collections::BTreeMap;
@@ -64,7 +64,7 @@ impl QuicRpc {
 
     #[cfg(test)]
     pub(super) fn connection(&self, address: &Address) -> Option<Connection> {
-        self.link(address).ok()?.live()
+        Some(self.link(address).ok()?.live()?.connection.clone())
     }
 
     #[cfg(test)]
@@ -116,19 +116,13 @@ impl Rpc for QuicRpc {
         let end = start + call.deadline;
         let timed_out = || RpcError::TimedOut { address: address.clone(), waited: start.elapsed(), id: call.id };
         let connecting = link.connect(&self.endpoint, &self.settings, &self.server_name);
-        let connection = tokio::time::timeout_at(end, connecting).await.map_err(|_| timed_out())??;
-        let (asked, heard) = (Instant::now(), connection.stats().udp_rx.datagrams);
-        match tokio::time::timeout_at(end, self.exchange(address, &call, &connection, end)).await {
-            Ok(result) => result,
-            Err(_) => {
-                // Not even an acknowledgement since the call began: the connection is dead, not the server slow. Less patience than
-                // that may just be too little for the way, and others wait for answers on this connection.
-                if asked.elapsed() >= SILENCE_MAX && connection.stats().udp_rx.datagrams == heard {
-                    link.give_up(&connection);
-                }
-                Err(timed_out())
-            }
-        }
+        let line = tokio::time::timeout_at(end, connecting).await.map_err(|_| timed_out())??;
+        line.ask();
+        let exchange = self.exchange(address, &call, &line.connection, end);
+        tokio::time::timeout_at(end, exchange).await.unwrap_or_else(|_| {
+            line.lose_patience();
+            Err(timed_out())
+        })
     }
 }
 

@@ -100,6 +100,11 @@ impl Client {
         }
     }
 
+    /// Servers that it is connected to, as far as it knows.
+    pub(super) fn open_connections(&self) -> usize {
+        self.life().as_ref().map_or(0, |life| life.quic.open_connections())
+    }
+
     /// Pools of bodies of which something is still in use.
     pub(super) fn pools_in_use(&self) -> usize {
         let pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
