@@ -92,7 +92,8 @@ pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(8);
 /// How often the dialling side makes itself heard on an idle connection.
 pub const KEEP_ALIVE: Duration = Duration::from_secs(2);
-/// A call that heard nothing at all on its connection for this long gives the connection up, unless [`IDLE_TIMEOUT`] does first.
+/// A connection on which calls, however short each of them was, heard nothing at all for this long is given up, unless [`IDLE_TIMEOUT`] does
+/// that first.
 pub const SILENCE_MAX: Duration = Duration::from_secs(3);
 /// After a failed dial the next one to that server waits this long, doubled with each failure …
 pub const DIAL_BACKOFF_MIN: Duration = Duration::from_millis(50);

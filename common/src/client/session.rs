@@ -136,7 +136,7 @@ impl Sessions {
         for number in 1.. {
             let lease = self.known().map_or(SESSION_RENEWAL * 4, |session| session.lease);
             let longest = (lease / 4).min(SESSION_RENEWAL);
-            tokio::time::sleep(wanted.clamp(PAUSE_MIN, longest)).await;
+            tokio::time::sleep(pause(wanted, longest)).await;
             wanted = longest;
             let Some(session) = self.known() else { continue };
             let context = self.link.context_for(longest);
@@ -208,9 +208,23 @@ fn is_unknown(error: &ClientError) -> bool {
     matches!(error, ClientError::Service(service) if service.kind == ErrorKind::NotFound)
 }
 
+/// How long to wait for the next renewal. Not to lose the lease comes before not to hurry.
+fn pause(wanted: Duration, longest: Duration) -> Duration {
+    wanted.max(PAUSE_MIN).min(longest)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_short_lease_is_renewed_in_time() {
+        let longest = PAUSE_MIN / 4;
+        assert_eq!(pause(SESSION_RENEWAL, longest), longest);
+        assert_eq!(pause(Duration::ZERO, longest), longest);
+        assert_eq!(pause(Duration::ZERO, SESSION_RENEWAL), PAUSE_MIN);
+        assert_eq!(pause(PAUSE_MIN * 2, SESSION_RENEWAL), PAUSE_MIN * 2);
+    }
 
     #[test]
     fn answered_below_is_the_oldest_that_waits() {

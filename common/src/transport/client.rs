@@ -7,20 +7,21 @@ use super::ground::{Ground, System};
 use super::identity::Identity;
 use super::link::Link;
 use super::tuning::{self, ClientSettings};
-use crate::limits::{CONNECTIONS_MAX, SILENCE_MAX};
+use crate::limits::CONNECTIONS_MAX;
 use crate::rpc::{Address, Answer, Call, Rpc, RpcError};
 use quinn::{Connection, Endpoint};
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::time::Instant;
 
 /// Calls servers over QUIC, each over one connection that all callers share.
 pub struct QuicRpc {
-    endpoint: Endpoint,
+    pub(super) endpoint: Endpoint,
     settings: ClientSettings,
     /// The name that every server of the cluster proves, wherever it runs.
     server_name: String,
-    links: Mutex<HashMap<Address, Arc<Link>>>,
+    /// Ordered, so that a simulation can repeat the order in which connections are dropped.
+    links: Mutex<BTreeMap<Address, Arc<Link>>>,
     pub(super) bodies: Arc<BodyPool>,
 }
 
@@ -49,10 +50,9 @@ impl QuicRpc {
         })
     }
 
-    /// Closes every connection and tells the servers so.
+    /// Closes every connection and tells the servers so. Takes half a second at most, whether or not they can be reached.
     pub async fn close(&self) {
-        self.endpoint.close(code::DONE, b"done");
-        self.endpoint.wait_idle().await;
+        tuning::say_goodbye(&self.endpoint, "done").await;
     }
 
     /// Servers that this side is connected to now.
@@ -64,7 +64,7 @@ impl QuicRpc {
 
     #[cfg(test)]
     pub(super) fn connection(&self, address: &Address) -> Option<Connection> {
-        self.link(address).ok()?.live()
+        Some(self.link(address).ok()?.live()?.connection.clone())
     }
 
     #[cfg(test)]
@@ -116,19 +116,13 @@ impl Rpc for QuicRpc {
         let end = start + call.deadline;
         let timed_out = || RpcError::TimedOut { address: address.clone(), waited: start.elapsed(), id: call.id };
         let connecting = link.connect(&self.endpoint, &self.settings, &self.server_name);
-        let connection = tokio::time::timeout_at(end, connecting).await.map_err(|_| timed_out())??;
-        let (asked, heard) = (Instant::now(), connection.stats().udp_rx.datagrams);
-        match tokio::time::timeout_at(end, self.exchange(address, &call, &connection, end)).await {
-            Ok(result) => result,
-            Err(_) => {
-                // Not even an acknowledgement since the call began: the connection is dead, not the server slow. Less patience than
-                // that may just be too little for the way, and others wait for answers on this connection.
-                if asked.elapsed() >= SILENCE_MAX && connection.stats().udp_rx.datagrams == heard {
-                    link.give_up(&connection);
-                }
-                Err(timed_out())
-            }
-        }
+        let line = tokio::time::timeout_at(end, connecting).await.map_err(|_| timed_out())??;
+        line.ask();
+        let exchange = self.exchange(address, &call, &line.connection, end);
+        tokio::time::timeout_at(end, exchange).await.unwrap_or_else(|_| {
+            line.lose_patience();
+            Err(timed_out())
+        })
     }
 }
 

@@ -1,12 +1,13 @@
 //! The connection to one server: dialled when it is first needed, again when it is lost, never by two callers at once.
 
 use super::error;
+use super::line::Line;
 use super::tuning::ClientSettings;
 use crate::limits::{CONNECT_TIMEOUT, DIAL_BACKOFF_MAX, DIAL_BACKOFF_MIN};
 use crate::rpc::{Address, RpcError};
 use quinn::{Connection, Endpoint};
 use std::net::SocketAddr;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -15,7 +16,7 @@ use tokio::time::Instant;
 pub(super) struct Link {
     address: Address,
     /// The connection in use, dead or alive.
-    current: Mutex<Option<Connection>>,
+    current: Mutex<Option<Arc<Line>>>,
     /// Held while dialling: other callers wait for the outcome.
     dialling: tokio::sync::Mutex<Failures>,
 }
@@ -32,14 +33,9 @@ impl Link {
         Self { address, current: Mutex::new(None), dialling: tokio::sync::Mutex::default() }
     }
 
-    pub(super) fn live(&self) -> Option<Connection> {
+    pub(super) fn live(&self) -> Option<Arc<Line>> {
         let current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-        current.as_ref().filter(|connection| connection.close_reason().is_none()).cloned()
-    }
-
-    /// Gives a connection up that no longer answers, so that the next call dials anew.
-    pub(super) fn give_up(&self, connection: &Connection) {
-        connection.close(error::code::CANCELLED, b"no answer");
+        current.as_ref().filter(|line| line.is_live()).cloned()
     }
 
     /// A live connection. Within the backoff after a failed dial it fails at once with that dial's error, so that a dead
@@ -49,13 +45,13 @@ impl Link {
         endpoint: &Endpoint,
         settings: &ClientSettings,
         server_name: &str,
-    ) -> Result<Connection, RpcError> {
-        if let Some(connection) = self.live() {
-            return Ok(connection);
+    ) -> Result<Arc<Line>, RpcError> {
+        if let Some(line) = self.live() {
+            return Ok(line);
         }
         let mut failures = self.dialling.lock().await;
-        if let Some(connection) = self.live() {
-            return Ok(connection);
+        if let Some(line) = self.live() {
+            return Ok(line);
         }
         if let Some((when, error)) = &failures.last
             && when.elapsed() < failures.backoff()
@@ -65,8 +61,9 @@ impl Link {
         match self.dial(endpoint, settings, server_name).await {
             Ok(connection) => {
                 *failures = Failures::default();
-                *self.current.lock().unwrap_or_else(PoisonError::into_inner) = Some(connection.clone());
-                Ok(connection)
+                let line = Arc::new(Line::new(connection));
+                *self.current.lock().unwrap_or_else(PoisonError::into_inner) = Some(line.clone());
+                Ok(line)
             }
             Err(error) => {
                 failures.count = failures.count.saturating_add(1);

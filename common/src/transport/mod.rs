@@ -18,6 +18,7 @@ mod error;
 mod frame;
 mod ground;
 mod identity;
+mod line;
 mod link;
 mod local;
 mod server;

@@ -114,9 +114,7 @@ impl Listener {
         if tokio::time::timeout(SHUTDOWN_GRACE, finish).await.is_err() {
             tracing::warn!("requests that were still under way after {SHUTDOWN_GRACE:?} were cut off");
         }
-        self.endpoint.close(code::DONE, b"the server stops");
-        // Lets the last packet leave; a peer that does not acknowledge it is not waited for.
-        let _ = tokio::time::timeout(Duration::from_millis(500), self.endpoint.wait_idle()).await;
+        tuning::say_goodbye(&self.endpoint, "the server stops").await;
     }
 
     fn admit(&self, incoming: Incoming, service: &Arc<Service>, connections: &mut JoinSet<()>) {

@@ -1,7 +1,7 @@
 //! QUIC's settings, each set on purpose. Measured on loopback: throughput goes with the size of packets, so discovery looks for
 //! packets of up to 65,000 bytes while connections begin with what every path carries.
 
-use super::error::TransportError;
+use super::error::{TransportError, code};
 use super::ground::Ground;
 use super::identity::Identity;
 use super::{certificate, socket, tls};
@@ -31,6 +31,9 @@ const PACKET_BYTES_LOOPBACK: u16 = 8952;
 /// A LAN's buffers take this at once; pacing spreads it.
 const FIRST_WINDOW_BYTES: u64 = 256 * KIB;
 const FIRST_ROUND_TRIP: Duration = Duration::from_millis(50);
+/// A closed endpoint is waited for so long. The packets that say so leave at once; what QUIC calls draining (three probe time-outs, most of a
+/// minute if the peer is gone) only serves to answer packets that come late.
+pub(super) const GOODBYE_WAIT: Duration = Duration::from_millis(500);
 const DISCOVERY_INTERVAL: Duration = Duration::from_secs(120);
 const DISCOVERY_COOLDOWN: Duration = Duration::from_secs(10);
 
@@ -196,6 +199,14 @@ fn reset_key(identity: &Identity, address: Option<SocketAddr>) -> hmac::Key {
         None => format!("weft stateless reset of process {} {:?}", std::process::id(), std::time::Instant::now()),
     };
     hmac::Key::new(hmac::HMAC_SHA256, hmac::sign(&secret, purpose.as_bytes()).as_ref())
+}
+
+/// Closes all connections of `endpoint`, which says so to its peers, and lets these packets leave. Draining goes on behind this for as long as
+/// the runtime lives.
+pub(super) async fn say_goodbye(endpoint: &Endpoint, reason: &str) {
+    endpoint.close(code::DONE, reason.as_bytes());
+    // A peer that does not hear it notices the silence.
+    let _ = tokio::time::timeout(GOODBYE_WAIT, endpoint.wait_idle()).await;
 }
 
 /// The name that a dialled server must prove.

@@ -2,9 +2,9 @@
 
 use super::adapter::Host;
 use super::contents::{self, Way};
-use super::history::{End, Order};
+use super::history::{End, LATENESS_MAX, Order};
 use super::plan::Plan;
-use super::plant::{Plant, Tampered};
+use super::plant::{self, Plant, Tampered};
 use super::server::Server;
 use super::world::World;
 use crate::id::{PageObjectId, RequestId, SessionId};
@@ -13,6 +13,7 @@ use crate::rpc::{Address, Answer, Call, Rpc, RpcError};
 use crate::transport::QuicRpc;
 use crate::transport::body::BodyPool;
 use crate::transport::identity::Identity;
+use crate::transport::tuning::GOODBYE_WAIT;
 use crate::wire::{DataRequest, PlacementRequest, Request};
 use bytes::Bytes;
 use std::collections::BTreeSet;
@@ -81,11 +82,27 @@ impl Client {
         self.begin();
     }
 
-    /// Says good-bye to all servers.
+    /// Says good-bye to all servers, which must not take long, whatever they do.
     pub(super) async fn close(&self) {
         let Some(life) = self.life().take() else { return };
-        life.quic.close().await;
-        life.spare.close().await;
+        self.say_goodbye(&life.quic).await;
+        if !Arc::ptr_eq(&life.quic, &life.spare) {
+            self.say_goodbye(&life.spare).await;
+        }
+    }
+
+    async fn say_goodbye(&self, quic: &QuicRpc) {
+        let start = Instant::now();
+        plant::close(self.world().plant, quic).await;
+        let took = start.elapsed();
+        if took > GOODBYE_WAIT + LATENESS_MAX {
+            self.world().violation(format!("client {} took {took:?} to say good-bye", self.index));
+        }
+    }
+
+    /// Servers that it is connected to, as far as it knows.
+    pub(super) fn open_connections(&self) -> usize {
+        self.life().as_ref().map_or(0, |life| life.quic.open_connections())
     }
 
     /// Pools of bodies of which something is still in use.

@@ -16,8 +16,8 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// How much later than its deadline a call may end: tokio's timers have milliseconds.
-const LATENESS_MAX: Duration = Duration::from_millis(5);
+/// How much later than it should something may end: tokio's timers have milliseconds.
+pub(super) const LATENESS_MAX: Duration = Duration::from_millis(5);
 
 /// What a client asks for.
 #[derive(Clone, Copy, Debug)]

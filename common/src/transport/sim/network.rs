@@ -282,7 +282,14 @@ impl Path {
     }
 }
 
-/// Changes a few bits, half of the times in the header.
+/// A packet's first bit: its header is a long one (RFC 9000, section 17.2).
+const LONG_HEADER: u8 = 0x80;
+/// Where a long header says how long its first connection id is.
+const CONNECTION_ID_LENGTH_AT: usize = 5;
+
+/// Changes a few bits, half of the times in the header. Spared are those after which random bytes (connection ids, ciphertext) would be read as
+/// lengths: a short header does not become a long one, and a long one keeps the length of its first connection id. Otherwise now and then a
+/// server would answer with the versions that it speaks, and that packet's length, or that there is one, would differ from run to run.
 fn damage_packet(world: &World, bytes: &mut [u8]) {
     world.count("packet damaged");
     let end = if world.chance(500_000) { bytes.len().min(32) } else { bytes.len() } as u64;
@@ -290,6 +297,11 @@ fn damage_packet(world: &World, bytes: &mut [u8]) {
         return;
     }
     for _ in 0..world.between(1, 3) {
-        bytes[world.between(0, end - 1) as usize] ^= 1 << world.between(0, 7);
+        let (place, flip) = (world.between(0, end - 1) as usize, 1 << world.between(0, 7));
+        let is_long = bytes[0] & LONG_HEADER != 0;
+        let is_spared = if is_long { place == CONNECTION_ID_LENGTH_AT } else { place == 0 && flip == LONG_HEADER };
+        if !is_spared {
+            bytes[place] ^= flip;
+        }
     }
 }

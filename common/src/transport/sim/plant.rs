@@ -5,11 +5,13 @@
 
 use super::network::Network;
 use super::world::World;
+use crate::limits::SILENCE_MAX;
 use crate::rpc::{Address, Answer, Call, Rpc, RpcError};
 use crate::transport::QuicRpc;
 use bytes::Bytes;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 /// A planted bug.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,11 +40,15 @@ pub enum Plant {
     RequestsUnbounded,
     /// A server takes more bytes of bodies than it may hold.
     BodiesUnbounded,
+    /// Who closes waits until QUIC has forgotten every connection.
+    GoodbyeUnbounded,
+    /// A call with little patience does not notice that the connection is dead.
+    SilenceForgotten,
 }
 
 impl Plant {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::AnswersSwapped,
         Self::BodyCut,
         Self::DeadlineIgnored,
@@ -54,7 +60,24 @@ impl Plant {
         Self::ConnectionKept,
         Self::RequestsUnbounded,
         Self::BodiesUnbounded,
+        Self::GoodbyeUnbounded,
+        Self::SilenceForgotten,
     ];
+}
+
+/// Closes a client's transport.
+pub(super) async fn close(plant: Plant, quic: &QuicRpc) {
+    quic.close().await;
+    if plant == Plant::GoodbyeUnbounded {
+        quic.endpoint.wait_idle().await;
+    }
+}
+
+/// Calls, and calls it off just before the deadline, so that the transport never sees it pass.
+async fn call_off(transport: &QuicRpc, address: &Address, call: &Call) -> Result<Answer, RpcError> {
+    let waited = call.deadline.saturating_sub(Duration::from_millis(1));
+    let timed_out = || RpcError::TimedOut { address: address.clone(), waited, id: call.id };
+    tokio::time::timeout(waited, transport.call(address, call.clone())).await.unwrap_or_else(|_| Err(timed_out()))
 }
 
 /// A client's transport with the world's planted bug.
@@ -144,7 +167,11 @@ impl Rpc for Tampered {
             _ => {}
         }
         let lost_before = self.lost(address);
-        let outcome = transport.call(address, call.clone()).await;
+        let outcome = if self.world().plant == Plant::SilenceForgotten && call.deadline < SILENCE_MAX {
+            call_off(transport, address, &call).await
+        } else {
+            transport.call(address, call.clone()).await
+        };
         self.spoil(address, call, lost_before, outcome).await
     }
 }

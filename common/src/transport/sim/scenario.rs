@@ -4,14 +4,17 @@
 use super::adapter::Host;
 use super::client::Client;
 use super::faults::{Cast, trouble};
-use super::history::{End, Order, client_name};
+use super::history::{End, LATENESS_MAX, Order, client_name};
 use super::identities;
 use super::network::Network;
 use super::plan::Plan;
 use super::server::Server;
 use super::world::World;
-use crate::limits::{CONNECT_TIMEOUT, DIAL_BACKOFF_MAX, IDLE_TIMEOUT, MIB, REQUESTS_PER_CONNECTION_MAX};
+use crate::limits::{
+    CONNECT_TIMEOUT, DIAL_BACKOFF_MAX, IDLE_TIMEOUT, MIB, REQUESTS_PER_CONNECTION_MAX, SHUTDOWN_GRACE, SILENCE_MAX,
+};
 use crate::transport::identity::{Holder, IdentityError};
+use crate::transport::tuning::GOODBYE_WAIT;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinSet;
@@ -28,6 +31,8 @@ const HEALING_MAX: Duration = Duration::from_secs(
 const DRAINING_MAX: Duration = Duration::from_secs(3 * 3 * 60);
 /// Calls at once of a crowd, a fifth more than one connection may carry.
 const CROWD: usize = REQUESTS_PER_CONNECTION_MAX as usize * 6 / 5;
+/// Calls of a second each, one after the other, after which a dead connection must have been given up: one for packets that were under way.
+const SHORT_CALLS: u64 = SILENCE_MAX.as_secs() + 1;
 
 /// See the module.
 pub(super) async fn run(world: &Arc<World>) {
@@ -50,6 +55,7 @@ pub(super) async fn run(world: &Arc<World>) {
     }
     heal(&cast).await;
     impatience(&cast).await;
+    silence(&cast, &plan).await;
     if plan.crowd {
         crowd(&cast).await;
         narrow(&cast, &plan).await;
@@ -107,24 +113,26 @@ async fn heal(cast: &Cast) {
     let mut tasks = JoinSet::new();
     for (client, server) in cast.clients.iter().flat_map(|client| cast.servers.iter().map(move |server| (client, server))) {
         let (client, server) = (client.clone(), server.clone());
-        tasks.spawn(async move {
-            let start = Instant::now();
-            while client.call(&server, small(&client, &server), None).await != End::Answered {
-                if start.elapsed() > HEALING_MAX {
-                    let (client_index, server_index) = (client.index, server.index);
-                    let what = format!(
-                        "client {client_index} has no answer of server {server_index} {HEALING_MAX:?} after the last fault"
-                    );
-                    return client.world().violation(what);
-                }
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
-            if start.elapsed() > Duration::from_secs(1) {
-                client.world().count("healed only after a second");
-            }
-        });
+        tasks.spawn(async move { reach(&client, &server).await });
     }
     tasks.join_all().await;
+}
+
+/// Calls until there is an answer.
+async fn reach(client: &Client, server: &Server) {
+    let start = Instant::now();
+    while client.call(server, small(client, server), None).await != End::Answered {
+        if start.elapsed() > HEALING_MAX {
+            let (client_index, server_index) = (client.index, server.index);
+            let what =
+                format!("client {client_index} has no answer of server {server_index} {HEALING_MAX:?} after the last fault");
+            return client.world().violation(what);
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    if start.elapsed() > Duration::from_secs(1) {
+        client.world().count("healed only after a second");
+    }
 }
 
 /// One client asks one server for more at once than it may work on: more requests than a connection may carry, then more bytes of bodies
@@ -198,6 +206,40 @@ async fn impatience(cast: &Cast) {
     }
 }
 
+/// All calls have less patience than it takes to call a connection dead. While the server is only slow, they leave it alone; when nothing gets
+/// there any more, it is given up nevertheless, long before QUIC does that.
+async fn silence(cast: &Cast, plan: &Plan) {
+    let (client, server) = (&cast.clients[0], &cast.servers[0]);
+    let (world, connections) = (client.world(), client.open_connections());
+    let short = Order { deadline: Duration::from_secs(1), work: Duration::from_millis(1500), ..small(client, server) };
+    if short_calls(client, server, short).await != connections {
+        world.violation("calls that lost patience with a slow server gave its connection up".into());
+    }
+    let ways = [(client.host.ip, server.host.ip), (server.host.ip, client.host.ip)];
+    ways.iter().for_each(|way| cast.network.change_path(way.0, way.1, |path| path.is_cut = true));
+    if short_calls(client, server, short).await == connections {
+        world.violation(format!("{SHORT_CALLS} calls of {:?} in vain did not give a dead connection up", short.deadline));
+    } else {
+        world.count("dead connection given up by short calls");
+    }
+    ways.iter().for_each(|way| cast.network.set_path(way.0, way.1, plan.calm_path()));
+    reach(client, server).await;
+}
+
+/// Calls one after the other, until a connection is gone or it was often enough; how many there are then.
+async fn short_calls(client: &Client, server: &Server, order: Order) -> usize {
+    let connections = client.open_connections();
+    for _ in 0..SHORT_CALLS {
+        client.call(server, order, None).await;
+        if client.open_connections() != connections {
+            break;
+        }
+        // A call that fails at once must not keep time from passing.
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    client.open_connections()
+}
+
 /// Everybody goes; nothing may be left.
 async fn finish(cast: &Cast) {
     let world = &cast.network.world;
@@ -205,7 +247,12 @@ async fn finish(cast: &Cast) {
         client.close().await;
     }
     for server in &cast.servers {
+        let start = Instant::now();
         server.stop().await;
+        let took = start.elapsed();
+        if took > SHUTDOWN_GRACE + GOODBYE_WAIT + LATENESS_MAX {
+            world.violation(format!("server {} took {took:?} to stop", server.index));
+        }
     }
     let start = Instant::now();
     // The one that is left carries packets.

@@ -10,7 +10,7 @@ const SEEDS_LONG: u64 = 2_000;
 const SEEDS_PER_PLANT: u64 = 40;
 
 /// What has to happen now and then in [`SEEDS`] seeds, or the promises hold vacuously.
-const SOMETIMES: [(&str, u64); 28] = [
+const SOMETIMES: [(&str, u64); 29] = [
     ("answered", 4_000),
     ("answered across losses", 1_000),
     ("answered after the connection was lost", 50),
@@ -19,6 +19,7 @@ const SOMETIMES: [(&str, u64); 28] = [
     ("connection carried all it may", 5),
     ("connection closed by its server", 20),
     ("connection timed out idle", 10),
+    ("dead connection given up by short calls", SEEDS),
     ("deadline passed", 500),
     ("dialled in vain", 50),
     ("host stood still", 20),
