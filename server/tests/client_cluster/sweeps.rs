@@ -58,11 +58,11 @@ async fn die(cluster: &TestCluster, seed: u64) {
 async fn collect(cluster: &Cluster, volume: &Volume) {
     let id = volume.info().id;
     loop {
-        let (jobs, more) = cluster.collection_jobs(id).await.unwrap();
-        for job in &jobs {
+        let work = cluster.collection_work(id, 0).await.unwrap();
+        for job in &work.jobs {
             cluster.collect(job).await.unwrap();
         }
-        if jobs.is_empty() && !more {
+        if work.jobs.is_empty() && !work.more {
             return;
         }
     }

@@ -4,6 +4,7 @@ use super::{Cluster, kind, name};
 use crate::version::command::Action;
 use crate::version::namespace::{self, Readers};
 use weft_common::id::{BlobId, BlobVersion, InodeNumber, ROOT_INODE, VolumeVersion};
+use weft_common::limits::COLLECTIONS_OFFERED_MAX;
 use weft_common::retention::Retention;
 use weft_common::weave::Operation;
 use weft_common::wire::*;
@@ -103,6 +104,29 @@ fn thinned_versions_go_when_nobody_reads_them_and_kept_ones_stay_as_they_were() 
         panic!()
     };
     assert_eq!(before.0, 6);
+}
+
+/// What cannot be collected, as a server is away, does not keep the others from being offered.
+#[test]
+fn blobs_are_offered_behind_those_that_were_offered_before() {
+    let mut cluster = Cluster::new(1);
+    let files = COLLECTIONS_OFFERED_MAX + 6;
+    for file in 0..files {
+        let inode = cluster.create(&format!("f{file}"));
+        cluster.publish(inode, 10);
+        cluster.publish(inode, 20);
+    }
+    cluster.thin(1, 9999);
+    let readers = Readers { through: u64::MAX, ..Readers::default() };
+    while cluster.collect_behind(cluster.volume, 0, readers.clone()).1 {}
+    let (first, _, next) = cluster.collect_behind(cluster.volume, 0, readers.clone());
+    assert_eq!((first.len(), next), (COLLECTIONS_OFFERED_MAX, first.last().map(|job| job.dropped.blob.number)));
+    let (again, _, _) = cluster.collect_behind(cluster.volume, 0, readers.clone());
+    assert_eq!(again, first, "nobody collected them");
+    let (rest, _, end) = cluster.collect_behind(cluster.volume, next.unwrap(), readers);
+    // The newest version of the last file is the volume's newest, and kept; so is everything that it shows.
+    assert_eq!((rest.len(), end), (6, None));
+    assert!(rest.iter().all(|job| first.iter().all(|other| other.dropped.blob != job.dropped.blob)));
 }
 
 #[test]

@@ -51,7 +51,7 @@ fn records_keep_their_bytes() {
             "82 2 8e2aab9bc50009aa",
             "83 18 3792e24260768881",
             "84 5 a364b8ce662e8f54",
-            "85 26 58aa19a21dc49eb9",
+            "85 27 4b315c8ad853ea5b",
             "86 18 f006ac0fc2da9290",
             "86 18 2c0dcffad46425d1",
             "87 28 2a6f6b1b8c304b40",

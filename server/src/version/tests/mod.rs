@@ -147,8 +147,19 @@ impl Cluster {
     }
 
     pub(super) fn collect_with(&mut self, volume: VolumeId, readers: Readers) -> (Vec<CollectionJob>, bool) {
-        match self.act(Action::Collect(volume, 0, Box::new(readers))).unwrap() {
-            Reply::History(HistoryReply::Work { jobs, more, .. }) => (jobs, more),
+        let (jobs, more, _) = self.collect_behind(volume, 0, readers);
+        (jobs, more)
+    }
+
+    /// Of blobs behind number `after`; and where those begin that were not looked at.
+    pub(super) fn collect_behind(
+        &mut self,
+        volume: VolumeId,
+        after: u64,
+        readers: Readers,
+    ) -> (Vec<CollectionJob>, bool, Option<u64>) {
+        match self.act(Action::Collect(volume, after, Box::new(readers))).unwrap() {
+            Reply::History(HistoryReply::Work { jobs, more, next }) => (jobs, more, next),
             other => panic!("{other:?}"),
         }
     }
