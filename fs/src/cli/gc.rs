@@ -10,12 +10,13 @@ use super::status::role_name;
 use std::time::{Duration, Instant};
 use weft_common::client::Cluster;
 use weft_common::clock::{Clock, SystemClock};
+use weft_common::limits::SESSION_LEASE;
 use weft_common::wire::{GarbageStatistics, ProviderState, SweepExtent, Swept};
 
 /// How often `weft gc` looks whether the servers are done.
 const LOOK: Duration = Duration::from_secs(1);
-/// After so long without anything deleted it asks itself why.
-const STALL: Duration = Duration::from_secs(30);
+/// After so long without anything deleted it asks itself why: sessions of the dead have lapsed by then.
+const STALL: Duration = SESSION_LEASE.saturating_add(Duration::from_secs(15));
 
 /// Runs `weft gc`.
 ///

@@ -9,7 +9,7 @@ use crate::blob::Inventory;
 use crate::client::ClientError;
 use crate::client::cluster::Cluster;
 use crate::id::{BlobId, BlobVersion, NodeId, ProviderId, VolumeId};
-use crate::limits::{NODES_PER_CHECK, OBJECTS_AT_ONCE_MAX};
+use crate::limits::{MAP_REFRESH_PAUSE, NODES_PER_CHECK, OBJECTS_AT_ONCE_MAX};
 use crate::weave::{PageObject, Tree};
 use crate::wire::{
     At, ErrorKind, HistoryReply, HistoryRequest, NamespaceAnswer, NamespaceQuery, PlacementReply, PlacementRequest, ProviderInfo,
@@ -86,9 +86,19 @@ impl Cluster {
                 let message = format!("{} came back, and it is not known yet what it lost", provider.id);
                 return Err(ServiceError { retry: true, ..ServiceError::new(ErrorKind::Unavailable, message) }.into());
             }
-            self.unsynced.sync_one(self.context(), (provider.id, provider.incarnation)).await?;
+            tokio::select! {
+                synced = self.unsynced.sync_one(self.context(), (provider.id, provider.incarnation)) => synced?,
+                () = self.until_dead(provider.id) => {}
+            }
         }
         Ok(())
+    }
+
+    /// Returns when a provider that does not answer counts as dead.
+    async fn until_dead(&self, id: ProviderId) {
+        while self.map().provider(id).is_some_and(|provider| provider.state != ProviderState::Dead) {
+            tokio::time::sleep(MAP_REFRESH_PAUSE).await;
+        }
     }
 
     /// Whether `tree` is to be had. What versions of its blob up to `known` consist of is known to be.

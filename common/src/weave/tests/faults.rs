@@ -102,7 +102,7 @@ fn a_head_that_is_dropped_is_caught() {
 #[test]
 fn walks_of_neighbours_at_once_are_caught() {
     let violation = first_violation_of(Builder::Weaver, Collector::WalksAtOnce);
-    assert!(matches!(violation, Some(Violation::Leak(_) | Violation::Walk(_))), "{violation:?}");
+    assert!(matches!(violation, Some(Violation::Leak(_) | Violation::Unreachable(_))), "{violation:?}");
 }
 
 #[test]
