@@ -17,6 +17,8 @@ use std::sync::{Arc, PoisonError};
 
 /// Shorter records are not punched: they hold too few whole blocks. Compaction gets their space.
 const PUNCH_BYTES_MIN: u32 = 16 << 10;
+/// Of a store that has collected for long, a tenth may be waste.
+const WASTE_SHARE: u64 = 10;
 /// Segments copied in one upkeep.
 const COMPACTIONS_PER_UPKEEP: usize = 4;
 
@@ -43,6 +45,16 @@ pub(super) fn write_index(disk: &dyn super::disk::Disk, index: &SegmentIndex) ->
     replace(disk, &format!("{name}.tmp"), &name, &index.encode())
 }
 
+fn allocated(segment: &Segment) -> u64 {
+    segment.allocated.load(Ordering::Relaxed)
+}
+
+/// What a segment takes on the disk for nothing.
+fn waste(segment: &Segment) -> u64 {
+    let live = segment.live_bytes.load(Ordering::Relaxed) + segment.tombstone_bytes.load(Ordering::Relaxed);
+    allocated(segment).saturating_sub(live)
+}
+
 impl Engine {
     pub(super) fn maintain(&self) -> Result<(), StoreError> {
         let _one_at_a_time = self.upkeep.lock().unwrap_or_else(PoisonError::into_inner);
@@ -51,7 +63,7 @@ impl Engine {
         self.punch_graves()?;
         self.unlink_dead_segments()?;
         for _ in 0..COMPACTIONS_PER_UPKEEP {
-            let Some(segment) = self.segments().into_iter().find(|segment| self.is_sparse(segment)) else { break };
+            let Some(segment) = self.most_wasteful() else { break };
             self.compact(&segment)?;
         }
         Ok(())
@@ -136,14 +148,20 @@ impl Engine {
         Ok(())
     }
 
-    /// More than half of what it takes on the disk is dead, so that less is copied than is won; and it is worth the trouble. (What
-    /// is left of deleted objects after punching is a block each: of a segment full of 64 KiB objects no more than a 16th.)
-    fn is_sparse(&self, segment: &Segment) -> bool {
-        let live = segment.live_bytes.load(Ordering::Relaxed) + segment.tombstone_bytes.load(Ordering::Relaxed);
-        let allocated = segment.allocated.load(Ordering::Relaxed);
-        let waste = allocated.saturating_sub(live);
-        let done = segment.sealed.load(Ordering::Acquire) && !segment.stuck.load(Ordering::Relaxed);
-        done && waste > allocated / 2 && waste >= self.limits.segment_bytes / 256
+    /// The segment to be written anew next: the one of which most is waste. Either that is more than half of it, so that less is copied
+    /// than is won; or the waste of the whole store is more than a [`WASTE_SHARE`]th, which is mostly what punching leaves of deleted
+    /// objects: a block or two of each. Of all that is ever deleted that is a small part, so winning it may cost several times as much.
+    fn most_wasteful(&self) -> Option<Arc<Segment>> {
+        let segments: Vec<_> = self.segments().into_iter().filter(|segment| segment.sealed.load(Ordering::Acquire)).collect();
+        let sum = |of: fn(&Segment) -> u64| segments.iter().map(|segment| of(segment)).sum::<u64>();
+        let is_wasteful = sum(waste) > sum(allocated) / WASTE_SHARE;
+        let is_worth_it = |segment: &&Arc<Segment>| {
+            let (waste, allocated) = (waste(segment), allocated(segment));
+            let share = if is_wasteful { allocated / WASTE_SHARE } else { allocated / 2 };
+            waste > share && waste >= self.limits.segment_bytes / 256 && !segment.stuck.load(Ordering::Relaxed)
+        };
+        let by_share = |segment: &&Arc<Segment>| u128::from(waste(segment)) * 1000 / u128::from(allocated(segment).max(1));
+        segments.iter().filter(is_worth_it).max_by_key(by_share).cloned()
     }
 
     /// Copies what is alive to the end of the store, and removes the segment.

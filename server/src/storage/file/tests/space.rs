@@ -1,7 +1,7 @@
 //! Deletes give space back, whatever the objects' sizes, and nothing that is alive goes with them.
 
 use super::sim_disk::SimDisk;
-use super::{key, open_on};
+use super::{key, open_on, open_sized};
 use crate::storage::NewObject;
 use crate::storage::conformance::bytes;
 use crate::storage::file::engine::Engine;
@@ -55,6 +55,30 @@ fn churn(length: usize, count: u64, keep: u64) -> (u64, u64) {
 fn large_bodies_are_punched_out() {
     let (before, after) = churn(40_000, 100, 10);
     assert!(after < before / 5, "{before} -> {after}");
+}
+
+/// Of each deleted object a block or two is left, which adds up when much more was deleted than is kept.
+#[test]
+fn what_punching_leaves_stays_a_small_part_of_what_is_alive() {
+    let disk = SimDisk::new(1 << 30);
+    let engine = open_sized(&disk, 4 << 20, 0).unwrap();
+    (0..1600).for_each(|number| put(&engine, number, 40_000));
+    engine.delete(&(0..1600).filter(|number| number % 4 != 0).map(key).collect::<Vec<_>>()).unwrap();
+    upkeep(&engine);
+    check(&engine, (0..1600).step_by(4), 40_000);
+    let used = disk.used();
+    assert!(used < 400 * 40_000 * 6 / 5, "{used}");
+}
+
+#[test]
+fn a_store_without_deletes_is_not_written_anew() {
+    let disk = SimDisk::new(1 << 30);
+    let engine = open_on(&disk);
+    (0..3000).for_each(|number| put(&engine, number, if number % 3 == 0 { 20_000 } else { 300 }));
+    upkeep(&engine);
+    let before = disk.names();
+    upkeep(&engine);
+    assert_eq!(disk.names(), before);
 }
 
 #[test]
