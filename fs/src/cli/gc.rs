@@ -34,7 +34,7 @@ pub(super) async fn run(client: &Client, args: &GcArgs) -> Result<(), CliError> 
         output::note("every mount is asked first whether it still reads any of them");
     }
     let bar = Output::new(false).progress("files to clean up", 0);
-    let mut last = (cluster.garbage(volume).await?, Instant::now());
+    let mut last = (GarbageStatistics::default(), Instant::now());
     loop {
         let garbage = cluster.garbage(volume).await?;
         if garbage != last.0 {
