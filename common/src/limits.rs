@@ -153,7 +153,7 @@ pub const SESSION_LEASE: Duration = Duration::from_secs(60);
 /// How often a client renews its session.
 pub const SESSION_RENEWAL: Duration = Duration::from_secs(15);
 /// How often it does so while something waits to be collected until it is known what the client uses …
-pub const SESSION_RENEWAL_HURRIED: Duration = Duration::from_secs(2);
+pub const SESSION_RENEWAL_HURRIED: Duration = Duration::from_secs(1);
 /// … and by how much more seldom for each open session, so that the manager is asked 500 times a second at most.
 pub const SESSION_RENEWAL_SHARE: Duration = Duration::from_millis(2);
 /// A ticket not committed within this span is finished by a helper.

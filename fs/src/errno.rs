@@ -66,6 +66,7 @@ impl From<NameError> for Failure {
 pub fn of_client(error: &ClientError) -> i32 {
     match error {
         ClientError::Service(error) => of_kind(error.kind),
+        ClientError::Unconfirmed { cause } => of_client(cause),
         ClientError::Unavailable { .. } | ClientError::Damaged { .. } | ClientError::TooFewProviders { .. } => libc::EIO,
     }
 }

@@ -12,6 +12,7 @@ use weft_mount_tests::cluster::{Cluster, Shape, long_tests};
 use weft_mount_tests::fingerprint::{Fingerprint, differences, fingerprint};
 use weft_mount_tests::process::{run, succeed};
 use weft_mount_tests::random::Random;
+use weft_mount_tests::wait::until;
 
 const MOUNTS: u64 = 4;
 const RECORD: usize = 64 << 10;
@@ -25,7 +26,7 @@ fn writing() -> Duration {
 
 /// For so long the policy keeps every version.
 fn kept_for() -> Duration {
-    Duration::from_secs(if long_tests() { 60 } else { 6 })
+    Duration::from_secs(if long_tests() { 120 } else { 6 })
 }
 
 /// A record: its seed, and bytes that follow from it.
@@ -260,7 +261,10 @@ fn what_the_policy_keeps_stays_readable_and_the_rest_leaves_no_trace() {
     mounts.into_iter().for_each(|mount| mount.unmount());
     std::thread::sleep(kept_for());
     succeed(cluster.weft(&["gc", &cluster.url("show")]));
-    let left = space_used(&cluster).per_thousand();
+    // The stores copy together what is left; beside so few versions the megabyte that is not worth it shows.
+    let left = until("the stores to give back what is left of deleted objects", || {
+        Some(space_used(&cluster).per_thousand()).filter(|left| *left <= 1500)
+    });
     let output = run(cluster.weft(&["fsck", &format!("weft://{}", cluster.manager()), "--json"]));
     let report: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
     assert!(output.status.success() && report["clean"] == true, "{report}");
@@ -286,6 +290,6 @@ fn what_the_policy_keeps_stays_readable_and_the_rest_leaves_no_trace() {
         left as f64 / 1000.0,
     );
     assert!(looks > 20 && rounds > 2, "too little happened to prove anything");
-    // Of each deleted object a block stays until its segment is full and written anew: beside so few versions that shows.
-    assert!(left <= 1500, "the stores take {left} thousandths of what the kept versions need");
+    // What waits to be collected is that of some seconds: of versions that are kept for minutes only it is a small part.
+    assert!(!long_tests() || most.per_thousand() <= 1200, "the stores took more than kept versions need: {}", most.tell());
 }

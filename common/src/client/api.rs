@@ -6,7 +6,7 @@ use crate::limits::EXTENSION_BYTES_MAX;
 use crate::rpc::RpcError;
 use crate::time::Timestamp;
 use crate::weave::{ByteRange, Operation, PageObject, Tree};
-use crate::wire::{At, Attributes, Author, Change, ChangeReply, NamespaceAnswer, Query, ServiceError, Space, VolumeInfo};
+use crate::wire::{At, Attributes, Author, Change, ChangeReply, ErrorKind, NamespaceAnswer, Query, ServiceError, Space, VolumeInfo};
 use bytes::Bytes;
 use std::ops::Range;
 use std::sync::Arc;
@@ -45,6 +45,25 @@ pub enum ClientError {
         /// Providers that are alive.
         alive: usize,
     },
+    /// An update was sent off to be ordered, and what became of it could not be learned.
+    #[error("it could not be learned whether the update was published, and servers may still finish it: {cause}")]
+    Unconfirmed {
+        /// What kept it from being learned.
+        cause: Box<ClientError>,
+    },
+}
+
+impl ClientError {
+    /// What a failure of ordering an update means: a refusal is an answer, everything else leaves open what became of it.
+    pub(crate) fn of_ordering(self) -> Self {
+        if matches!(&self, Self::Service(error) if !error.retry) { self } else { Self::Unconfirmed { cause: Box::new(self) } }
+    }
+
+    /// What a failure means behind the ticket, where anybody may finish the update: only that the file is gone is an answer.
+    pub(crate) fn of_finishing(self) -> Self {
+        let is_gone = matches!(&self, Self::Service(error) if error.kind == ErrorKind::NotFound);
+        if is_gone { self } else { Self::Unconfirmed { cause: Box::new(self) } }
+    }
 }
 
 /// An update to be ordered, woven and published.
@@ -87,7 +106,7 @@ pub trait BlobStore: Send + Sync + std::fmt::Debug {
     /// Orders the update, stores its nodes, commits it and waits until it is published.
     ///
     /// # Errors
-    /// [`ClientError`]. After `Unavailable` the update may still become visible (a helper finishes it).
+    /// [`ClientError`]. After `Unconfirmed` the update may still become visible (a helper finishes it).
     async fn publish(&self, request: PublishRequest) -> Result<Published, ClientError>;
 
     /// The bytes of `range`, cut at the tree's size; holes are zeros. Verified against their checksums.

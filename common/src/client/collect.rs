@@ -15,7 +15,7 @@ use crate::time::Timestamp;
 use crate::weave::{CollectStep, Collection, Garbage, Node};
 use crate::wire::{
     CollectionJob, DataReply, DataRequest, DirectoryPolicy, ErrorKind, GarbageStatistics, HistoryReply, HistoryRequest,
-    MetadataReply, MetadataRequest, ProviderState, Reply, Request, ServiceError, VersionRange,
+    MetadataReply, MetadataRequest, ProviderState, Reader, Reply, Request, ServiceError, VersionRange,
 };
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -162,6 +162,17 @@ impl Cluster {
         match self.history(HistoryRequest::Garbage(volume)).await? {
             HistoryReply::Garbage(statistics) => Ok(statistics),
             other => Err(self.link.unexpected("counts of garbage", &Reply::History(other))),
+        }
+    }
+
+    /// Who uses something of a volume, or may.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn readers(&self, volume: VolumeId) -> Result<Vec<Reader>, ClientError> {
+        match self.history(HistoryRequest::Readers(volume)).await? {
+            HistoryReply::Readers(readers) => Ok(readers),
+            other => Err(self.link.unexpected("a list of readers", &Reply::History(other))),
         }
     }
 

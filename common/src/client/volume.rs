@@ -85,7 +85,7 @@ impl Volume {
                 Err(error) if is_short_of_copies(&error) && !context.remaining().is_zero() => {
                     self.refresh_copies(context).await?
                 }
-                Err(error) => return Err(error),
+                Err(error) => return Err(error.of_ordering()),
             }
         };
         match reply {
@@ -172,7 +172,8 @@ impl BlobStore for Volume {
         let ticket = self.order(context, inode, operation, modified, author).await?;
         let (blob, blob_version) = (ticket.blob, ticket.entry.version);
         let offset = ticket.entry.update.data.first().map_or(ticket.entry.size, |extent| extent.offset.saturating_sub(asked));
-        let completed = self.cluster.publisher.complete(context, ticket, Stored::Acknowledged).await?;
+        let completed = self.cluster.publisher.complete(context, ticket, Stored::Acknowledged).await;
+        let completed = completed.map_err(ClientError::of_finishing)?;
         self.compactor.consider(inode, blob, &completed.crowded_pages);
         Ok(Published { version: completed.version, blob, blob_version, offset, attributes: completed.attributes })
     }

@@ -4,7 +4,7 @@ use crate::id::{BlobId, BlobVersion, InodeNumber, VolumeId, VolumeVersion};
 use crate::retention::Retention;
 use crate::time::Timestamp;
 use crate::weave::Tree;
-use crate::wire::{BlobState, ContentRow, Cursor, OpenSessions, SweepExtent, SweepState, Swept};
+use crate::wire::{BlobState, ContentRow, Cursor, OpenSessions, SessionInfo, SweepExtent, SweepState, Swept};
 use serde::{Deserialize, Serialize};
 
 /// Volume versions `first..=last`.
@@ -144,6 +144,21 @@ pub enum HistoryRequest {
     },
     /// Updates that are ordered and not committed. Answer: `InFlight`.
     InFlight,
+    /// Who may be using something of a volume that was let go of. Answer: `Readers`.
+    Readers(VolumeId),
+}
+
+/// A client that what was let go of waits for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reader {
+    /// Its session.
+    pub session: SessionInfo,
+    /// Versions that it uses and that were let go of.
+    pub versions: Vec<VolumeVersion>,
+    /// Files that it has open, in whatever state: the content of one may be shown by no version any more.
+    pub open_files: u64,
+    /// It has not said what it uses since something was let go of last.
+    pub is_silent: bool,
 }
 
 /// A version of a blob whose nodes and objects can go; see [`crate::weave::Collection`].
@@ -227,4 +242,6 @@ pub enum HistoryReply {
         /// Whether there are more behind them.
         more: bool,
     },
+    /// To `Readers`: those that use anything of it, or are silent.
+    Readers(Vec<Reader>),
 }

@@ -11,12 +11,17 @@ use std::time::{Duration, Instant};
 use weft_common::client::Cluster;
 use weft_common::clock::{Clock, SystemClock};
 use weft_common::limits::SESSION_LEASE;
-use weft_common::wire::{GarbageStatistics, ProviderState, SweepExtent, Swept};
+use weft_common::wire::{GarbageStatistics, ProviderState, Reader, SessionInfo, SweepExtent, Swept};
 
 /// How often `weft gc` looks whether the servers are done.
 const LOOK: Duration = Duration::from_secs(1);
+/// After so long without anything deleted it says who reads what is left.
+const PAUSE_WITHOUT_A_WORD: Duration = Duration::from_secs(10);
 /// After so long without anything deleted it asks itself why: sessions of the dead have lapsed by then.
 const STALL: Duration = SESSION_LEASE.saturating_add(Duration::from_secs(15));
+
+/// So many versions of one client are named.
+const VERSIONS_NAMED: usize = 5;
 
 /// Runs `weft gc`.
 ///
@@ -35,6 +40,7 @@ pub(super) async fn run(client: &Client, args: &GcArgs) -> Result<(), CliError> 
     }
     let bar = Output::new(false).progress("files to clean up", 0);
     let mut last = (GarbageStatistics::default(), Instant::now());
+    let mut told: Vec<String> = Vec::new();
     loop {
         let garbage = cluster.garbage(volume).await?;
         if garbage != last.0 {
@@ -42,6 +48,12 @@ pub(super) async fn run(client: &Client, args: &GcArgs) -> Result<(), CliError> 
         } else if last.1.elapsed() > STALL {
             why_it_stalls(&cluster, &garbage)?;
             last.1 = Instant::now();
+        } else if last.1.elapsed() > PAUSE_WITHOUT_A_WORD {
+            let readers: Vec<_> = cluster.readers(volume).await?.iter().filter_map(what_it_holds).collect();
+            if readers != told {
+                bar.suspend(|| readers.iter().for_each(|reader| output::note(reader)));
+                told = readers;
+            }
         }
         let left = garbage.blobs + garbage.nameless_files;
         if left == 0 && garbage.thinned_versions == 0 && !garbage.is_purging {
@@ -74,10 +86,23 @@ fn why_it_stalls(cluster: &Cluster, garbage: &GarbageStatistics) -> Result<(), C
                 .into(),
         ));
     }
-    output::note(
-        "what is left is being read: it goes when no program has it open any more; `weft status` lists who is connected",
-    );
+    output::note("what is left is being read: it goes when no program has it open any more");
     Ok(())
+}
+
+/// What a client keeps from being deleted, in words; `None` if nothing of it is old.
+fn what_it_holds(reader: &Reader) -> Option<String> {
+    let SessionInfo { session, host, purpose, .. } = &reader.session;
+    let who = format!("{purpose} on {host} ({session})");
+    if reader.is_silent {
+        return Some(format!("waiting until {who} says what it reads; if it is dead, that takes {} s", SESSION_LEASE.as_secs()));
+    }
+    let shown = reader.versions.iter().take(VERSIONS_NAMED).map(|version| version.0.to_string()).collect::<Vec<_>>().join(", ");
+    match reader.versions.len() {
+        0 => None,
+        count if count <= VERSIONS_NAMED => Some(format!("{who} reads let-go versions {shown}")),
+        count => Some(format!("{who} reads let-go versions {shown} and {} more", count - VERSIONS_NAMED)),
+    }
 }
 
 /// Has the servers look for orphans, and waits until they did.

@@ -181,7 +181,11 @@ impl Publisher {
 
     fn lose(&self, file: &File, layer: &Pending, error: &ClientError) {
         let errno = of_client(error);
-        tracing::error!(file = file.label(), %error, "what was written to the file since its last publication is lost");
+        if matches!(error, ClientError::Unconfirmed { .. }) {
+            tracing::error!(file = file.label(), %error, "what was written to the file since its last publication may be lost; look at the file");
+        } else {
+            tracing::error!(file = file.label(), %error, "what was written to the file since its last publication is lost");
+        }
         let mut state = file.state();
         state.in_flight = None;
         for handle in &layer.contributors {

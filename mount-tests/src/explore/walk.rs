@@ -7,6 +7,9 @@ use super::world::{Seen, Setup, World};
 use crate::random::Random;
 use weft_common::weave::testing::checks::Violation;
 
+/// Walks end after some hundred steps; one that takes so many goes in circles.
+const STEPS_MAX: usize = 20_000;
+
 /// A setup made of a seed: up to six writers and everything that may go wrong.
 pub fn setup_of(random: &mut Random) -> Setup {
     let fan_out = if random.below(2) == 0 { 2 } else { 4 };
@@ -53,6 +56,9 @@ fn take_steps(setup: &Setup, random: &mut Random, seen: &mut Seen, trace: &mut V
         }
         let step = steps[random.below(steps.len() as u64) as usize];
         trace.push(step);
+        if trace.len() == STEPS_MAX {
+            return Err(Violation::Walk(format!("it has not come to an end after {STEPS_MAX} steps")));
+        }
         world.take(step, seen)?;
     }
 }

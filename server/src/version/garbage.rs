@@ -30,6 +30,8 @@ use weft_common::wire::{CollectionJob, GarbageStatistics};
 
 /// Nameless files that are looked at together. A removed tree leaves many, and each step lets go of a few only.
 const ORPHANS_PER_LOOK: usize = 1024;
+/// So many steps are looked through for one that would do something; behind them the next one is logged without knowing.
+const STEPS_PER_LOOK: usize = 16;
 /// Versions of a blob that are noted together.
 const VERSIONS_LET_GO_MAX: usize = 1024;
 
@@ -145,14 +147,28 @@ pub(crate) fn statistics(kv: &dyn Kv, volume: VolumeId) -> Result<GarbageStatist
     Ok(GarbageStatistics { thinned_versions, blobs, nameless_files, is_purging })
 }
 
-/// Whether a step of collection would do or offer anything.
+/// Whether a step of collection that looks at the blobs behind number `after` would do or offer anything. What is being read waits
+/// for hours perhaps, and is no reason to log a step in every round.
 ///
 /// # Errors
 /// [`KvError`] is fatal.
-pub fn wants_step(kv: &dyn Kv, volume: VolumeId, readers: &Readers) -> Result<bool, KvError> {
-    Ok(namespace::wants_purge(kv, volume, readers)?
-        || !releasable(kv, volume, readers)?.is_empty()
-        || !ripe(kv, volume, 0, readers, 1)?.is_empty())
+pub fn wants_step(kv: &dyn Kv, volume: VolumeId, after: u64, readers: &Readers) -> Result<bool, KvError> {
+    if namespace::wants_purge(kv, volume, readers)? || !releasable(kv, volume, readers)?.is_empty() {
+        return Ok(true);
+    }
+    let mut after = after;
+    for _ in 0..STEPS_PER_LOOK {
+        let ripe = ripe(kv, volume, after, readers, COLLECTIONS_OFFERED_MAX)?;
+        for (blob, marked) in &ripe {
+            let needs = needs(kv, *blob, marked.inode, readers)?;
+            if needs.is_some_and(|needs| !matches!(judge(&needs, marked), Verdict::Held)) {
+                return Ok(true);
+            }
+        }
+        let Some((last, _)) = ripe.last().filter(|_| ripe.len() == COLLECTIONS_OFFERED_MAX) else { return Ok(false) };
+        after = last.number;
+    }
+    Ok(true)
 }
 
 /// What a step found to do.

@@ -38,6 +38,18 @@ impl SessionReads {
         Self { since: epoch, ..Self::default() }
     }
 
+    /// What the session uses of the past, as it told last.
+    #[must_use]
+    pub fn holds(&self) -> &Holds {
+        &self.holds
+    }
+
+    /// What was let go of until then it can only use if it told so; `None` if it was not heard yet.
+    #[must_use]
+    pub fn knows_through(&self) -> Option<u64> {
+        self.knows_through
+    }
+
     /// A renewal arrives.
     pub fn renew(&mut self, renewal: Renewal) {
         if renewal.number <= self.number {

@@ -2,6 +2,7 @@
 
 use crate::harness::{DyingRpc, PAGE, SHAPES, TestCluster, connect, pattern};
 use std::time::Duration;
+use weft_common::client::ClientError;
 use weft_common::id::BlobVersion;
 use weft_common::weave::ByteRange;
 use weft_common::wire::{At, ErrorKind};
@@ -22,7 +23,8 @@ async fn a_writer_may_die_after_any_call() {
         let victim = connect(network.clone(), Duration::from_millis(100)).await.open_volume("show").await.unwrap();
         network.die_after(calls);
         let update = pattern(2, 2 * PAGE as usize);
-        let died = victim.write("file", PAGE / 2, update.clone()).await.is_err();
+        let failure = victim.write("file", PAGE / 2, update.clone()).await.err();
+        let died = failure.is_some();
 
         // Whoever comes next has its version behind the dead one's; a helper finishes that.
         let helper = cluster.client().await;
@@ -30,7 +32,7 @@ async fn a_writer_may_die_after_any_call() {
         let help = async {
             match helper.finish_version(blob, BlobVersion(2)).await {
                 Ok(()) => {}
-                Err(weft_common::client::ClientError::Service(error)) => assert_eq!(error.kind, ErrorKind::NotFound),
+                Err(ClientError::Service(error)) => assert_eq!(error.kind, ErrorKind::NotFound),
                 Err(other) => panic!("{other}"),
             }
         };
@@ -42,6 +44,8 @@ async fn a_writer_may_die_after_any_call() {
         with[PAGE as usize / 2..PAGE as usize / 2 + update.len()].copy_from_slice(&update);
         let (with, without) = ([&with[..], &pattern(3, 10)].concat(), [&before[..], &pattern(3, 10)].concat());
         if content == with {
+            // Nobody was told that it had not happened.
+            assert!(matches!(failure, None | Some(ClientError::Unconfirmed { .. })), "{failure:?}");
             whole += 1;
         } else {
             assert!(content == without && died, "neither whole nor absent after {calls} calls");

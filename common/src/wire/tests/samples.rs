@@ -280,6 +280,7 @@ fn history_requests() -> Vec<Request> {
         HistoryRequest::SweepState,
         HistoryRequest::Swept { number: 3, swept: swept() },
         HistoryRequest::InFlight,
+        HistoryRequest::Readers(volume),
     ];
     requests.map(Request::History).into()
 }
@@ -306,6 +307,8 @@ fn history_replies() -> Vec<Reply> {
         problem: Some("why".into()),
     };
     let statistics = GarbageStatistics { thinned_versions: 1, blobs: 2, nameless_files: 3, is_purging: true };
+    let session = SessionInfo { session: SessionId(6), host: "desk".into(), purpose: "mount".into(), opened: Timestamp(1) };
+    let reader = Reader { session, versions: vec![VolumeVersion(3)], open_files: 2, is_silent: true };
     let replies = [
         HistoryReply::Done,
         HistoryReply::Policies(vec![DirectoryPolicy { directory: ROOT, policy: policy() }]),
@@ -319,6 +322,7 @@ fn history_replies() -> Vec<Reply> {
         HistoryReply::Contents { rows: vec![row], next: Some(vec![1, 2]) },
         HistoryReply::Sweep(SweepState { asked: 2, done: 1, extent: SweepExtent::Everything, last: swept() }),
         HistoryReply::InFlight { versions: vec![(BLOB, BlobVersion(4))], more: true },
+        HistoryReply::Readers(vec![reader]),
     ];
     replies.map(Reply::History).into()
 }

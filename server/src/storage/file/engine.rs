@@ -82,6 +82,14 @@ impl Segment {
         }
     }
 
+    /// Space behind its last record that the disk has set aside for it; none once it is sealed.
+    pub(super) fn reserved_ahead(&self) -> u64 {
+        if self.sealed.load(Ordering::Acquire) {
+            return 0;
+        }
+        self.allocated.load(Ordering::Relaxed).saturating_sub(self.end.load(Ordering::Relaxed))
+    }
+
     pub(super) fn file_name(number: u32) -> String {
         format!("{number:08x}.seg")
     }
@@ -235,22 +243,28 @@ impl Engine {
         self.segments().iter().map(|segment| segment.live_bytes.load(Ordering::Relaxed)).sum()
     }
 
+    /// What a segment takes on the disk; space that is reserved ahead does not count.
+    pub(super) fn taken(&self, segment: &Segment) -> Result<u64, StoreError> {
+        if segment.sealed.load(Ordering::Acquire) {
+            return Ok(segment.allocated.load(Ordering::Relaxed));
+        }
+        // What is deleted from it is punched out without being counted yet.
+        let ahead = segment.reserved_ahead();
+        match self.file(segment.number).and_then(|file| file.size()) {
+            Ok(size) => Ok(size.allocated.saturating_sub(ahead)),
+            // Unlinked meanwhile.
+            Err(error) if error.kind() == io::ErrorKind::NotFound && self.segment(segment.number).is_none() => Ok(0),
+            Err(error) => Err(self.io_error("ask for the size of", segment.number)(error)),
+        }
+    }
+
     pub(super) fn statistics(&self) -> Result<StoreStatistics, StoreError> {
         let file = self.disk.path().to_path_buf();
         let space = self.disk.space().map_err(|source| StoreError::Io { action: "ask for the space of", file, source })?;
         let (mut file_bytes, mut reserved) = (0, 0);
         for segment in self.segments() {
-            let allocated = segment.allocated.load(Ordering::Relaxed);
-            if segment.sealed.load(Ordering::Relaxed) {
-                file_bytes += allocated;
-            } else {
-                let ahead = allocated.saturating_sub(segment.end.load(Ordering::Relaxed));
-                reserved += ahead;
-                // What is deleted from it is punched out without being counted yet.
-                let size = self.file(segment.number).and_then(|file| file.size());
-                let size = size.map_err(self.io_error("ask for the size of", segment.number))?;
-                file_bytes += size.allocated.saturating_sub(ahead);
-            }
+            file_bytes += self.taken(&segment)?;
+            reserved += segment.reserved_ahead();
         }
         let usable = space.free.saturating_sub(self.limits.reserve_bytes) + reserved;
         let free = if self.health.is_poisoned() { 0 } else { usable };

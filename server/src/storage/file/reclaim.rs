@@ -17,8 +17,8 @@ use std::sync::{Arc, PoisonError};
 
 /// Shorter records are not punched: they hold too few whole blocks. Compaction gets their space.
 const PUNCH_BYTES_MIN: u32 = 16 << 10;
-/// Of a store that has collected for long, a tenth may be waste.
-const WASTE_SHARE: u64 = 10;
+/// Of a store that has collected for long, a sixteenth may be waste.
+const WASTE_SHARE: u64 = 16;
 /// Segments copied in one upkeep.
 const COMPACTIONS_PER_UPKEEP: usize = 4;
 
@@ -45,14 +45,26 @@ pub(super) fn write_index(disk: &dyn super::disk::Disk, index: &SegmentIndex) ->
     replace(disk, &format!("{name}.tmp"), &name, &index.encode())
 }
 
-fn allocated(segment: &Segment) -> u64 {
-    segment.allocated.load(Ordering::Relaxed)
+/// What a segment takes on the disk, and how much of that for nothing.
+#[derive(Clone, Copy, Debug, Default)]
+struct Use {
+    taken: u64,
+    waste: u64,
 }
 
-/// What a segment takes on the disk for nothing.
-fn waste(segment: &Segment) -> u64 {
-    let live = segment.live_bytes.load(Ordering::Relaxed) + segment.tombstone_bytes.load(Ordering::Relaxed);
-    allocated(segment).saturating_sub(live)
+impl Use {
+    fn of(segment: &Segment, taken: u64) -> Self {
+        let needed = segment.live_bytes.load(Ordering::Relaxed) + segment.tombstone_bytes.load(Ordering::Relaxed);
+        Self { taken, waste: taken.saturating_sub(needed) }
+    }
+
+    fn is_more_than(&self, share: u64) -> bool {
+        self.waste > self.taken / share
+    }
+
+    fn per_thousand(&self) -> u64 {
+        self.waste.saturating_mul(1000) / self.taken.max(1)
+    }
 }
 
 impl Engine {
@@ -63,10 +75,25 @@ impl Engine {
         self.punch_graves()?;
         self.unlink_dead_segments()?;
         for _ in 0..COMPACTIONS_PER_UPKEEP {
-            let Some(segment) = self.most_wasteful() else { break };
-            self.compact(&segment)?;
+            match self.most_wasteful()? {
+                None => break,
+                Some(segment) if segment.sealed.load(Ordering::Acquire) => self.compact(&segment)?,
+                // What is left of it is copied by the next upkeep.
+                Some(segment) => return self.close_active(&segment),
+            }
         }
         Ok(())
+    }
+
+    /// Ends the segment that is appended to, though it is not full: so much of it is waste that it is to be written anew.
+    fn close_active(&self, segment: &Segment) -> Result<(), StoreError> {
+        {
+            let mut appender = self.appender();
+            let active = appender.active.take_if(|active| active.segment.number == segment.number);
+            appender.full.extend(active.map(|active| (active.segment, active.file)));
+        }
+        self.sync()?;
+        self.seal_full_segments()
     }
 
     fn seal_full_segments(&self) -> Result<(), StoreError> {
@@ -151,17 +178,20 @@ impl Engine {
     /// The segment to be written anew next: the one of which most is waste. Either that is more than half of it, so that less is copied
     /// than is won; or the waste of the whole store is more than a [`WASTE_SHARE`]th, which is mostly what punching leaves of deleted
     /// objects: a block or two of each. Of all that is ever deleted that is a small part, so winning it may cost several times as much.
-    fn most_wasteful(&self) -> Option<Arc<Segment>> {
-        let segments: Vec<_> = self.segments().into_iter().filter(|segment| segment.sealed.load(Ordering::Acquire)).collect();
-        let sum = |of: fn(&Segment) -> u64| segments.iter().map(|segment| of(segment)).sum::<u64>();
-        let is_wasteful = sum(waste) > sum(allocated) / WASTE_SHARE;
-        let is_worth_it = |segment: &&Arc<Segment>| {
-            let (waste, allocated) = (waste(segment), allocated(segment));
-            let share = if is_wasteful { allocated / WASTE_SHARE } else { allocated / 2 };
-            waste > share && waste >= self.limits.segment_bytes / 256 && !segment.stuck.load(Ordering::Relaxed)
-        };
-        let by_share = |segment: &&Arc<Segment>| u128::from(waste(segment)) * 1000 / u128::from(allocated(segment).max(1));
-        segments.iter().filter(is_worth_it).max_by_key(by_share).cloned()
+    fn most_wasteful(&self) -> Result<Option<Arc<Segment>>, StoreError> {
+        let (mut uses, mut all) = (Vec::new(), Use::default());
+        for segment in self.segments() {
+            let taken = self.taken(&segment)?;
+            let used = Use::of(&segment, taken);
+            (all.taken, all.waste) = (all.taken + used.taken, all.waste + used.waste);
+            uses.push((segment, used));
+        }
+        let share = if all.is_more_than(WASTE_SHARE) { WASTE_SHARE } else { 2 };
+        uses.retain(|(segment, used)| {
+            let is_stuck = segment.stuck.load(Ordering::Relaxed);
+            !is_stuck && used.is_more_than(share) && used.waste >= self.limits.segment_bytes / 256
+        });
+        Ok(uses.into_iter().max_by_key(|(_, used)| used.per_thousand()).map(|(segment, _)| segment))
     }
 
     /// Copies what is alive to the end of the store, and removes the segment.

@@ -6,13 +6,13 @@ use crate::version::command::Action;
 use crate::version::failure::Failure;
 use crate::version::kv::{Kv, KvError};
 use crate::version::namespace::{self, Readers};
-use crate::version::{audit, blobs, garbage, volumes};
+use crate::version::{audit, blobs, garbage, sessions, volumes};
 use weft_common::id::{BlobId, BlobVersion, RequestId, VolumeId};
 use weft_common::limits::{
     BLOBS_PER_AUDIT, CURSOR_BYTES_MAX, ENTRIES_PER_ANSWER_MAX, IN_FLIGHT_PER_ANSWER, RANGES_PER_THINNING_MAX, ROWS_PER_AUDIT,
 };
 use weft_common::rpc::Peer;
-use weft_common::wire::{DirectoryPolicy, ErrorKind, HistoryReply, HistoryRequest, Reply, ServiceError};
+use weft_common::wire::{DirectoryPolicy, ErrorKind, HistoryReply, HistoryRequest, Reader, Reply, ServiceError};
 
 impl Manager {
     pub(super) async fn history(&self, peer: &Peer, id: RequestId, request: HistoryRequest) -> Result<Reply, ServiceError> {
@@ -59,6 +59,7 @@ impl Manager {
             HistoryRequest::Sessions => {
                 HistoryReply::Sessions(self.ask(|state: &mut State| Ok(state.machine.open_sessions()?)).await?)
             }
+            HistoryRequest::Readers(volume) => HistoryReply::Readers(self.ask(move |state: &mut State| readers(state, volume)).await?),
             HistoryRequest::Blobs { volume, after, limit } => {
                 let limit = (limit as usize).clamp(1, BLOBS_PER_AUDIT as usize);
                 let read = move |state: &mut State| Ok(audit::blobs(state.machine.kv(), volume, after, limit)?);
@@ -98,13 +99,36 @@ impl Manager {
     async fn work(&self, id: RequestId, volume: VolumeId, after: u64) -> Result<Reply, ServiceError> {
         let look = move |state: &mut State| -> Result<Option<Readers>, Failure> {
             let readers = state.soft.readers(volume, state.machine.epoch());
-            Ok(garbage::wants_step(state.machine.kv(), volume, &readers)?.then_some(readers))
+            Ok(garbage::wants_step(state.machine.kv(), volume, after, &readers)?.then_some(readers))
         };
         match self.ask(look).await? {
             Some(readers) => self.submit(id, Action::Collect(volume, after, Box::new(readers)), false).await,
             None => Ok(Reply::History(HistoryReply::Work { jobs: Vec::new(), more: false, next: None })),
         }
     }
+}
+
+/// Sessions that use anything of a volume, or have not said whether they do since something was let go of.
+fn readers(state: &mut State, volume: VolumeId) -> Result<Vec<Reader>, Failure> {
+    let kv = state.machine.kv();
+    let let_go_last = garbage::let_go_last(kv)?;
+    let mut readers = Vec::new();
+    for session in sessions::list(kv)? {
+        let Some(reads) = state.soft.reads(session.session) else { continue };
+        let is_silent = reads.knows_through() < Some(let_go_last);
+        let used = reads.holds();
+        let mut versions = Vec::new();
+        for (_, version) in used.versions.iter().filter(|(of, _)| *of == volume) {
+            if !namespace::is_kept(kv, volume, *version)? {
+                versions.push(*version);
+            }
+        }
+        let open_files = used.inodes.iter().filter(|(of, _)| *of == volume).count() as u64;
+        if is_silent || open_files > 0 || !versions.is_empty() {
+            readers.push(Reader { session, versions, open_files, is_silent });
+        }
+    }
+    Ok(readers)
 }
 
 fn in_flight(kv: &dyn Kv) -> Result<(Vec<(BlobId, BlobVersion)>, bool), KvError> {

@@ -141,6 +141,11 @@ impl Soft {
         }
     }
 
+    /// What the session told.
+    pub(super) fn reads(&self, session: SessionId) -> Option<&SessionReads> {
+        self.sessions.get(&session).map(|lease| &lease.reads)
+    }
+
     /// When a session that knows through epoch `knows` should renew again. `let_go` is the newest epoch in which something was let go of.
     pub(super) fn renewal_pause(&self, knows: u64, let_go: u64) -> Duration {
         if knows >= let_go {

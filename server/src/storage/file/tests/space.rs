@@ -70,6 +70,27 @@ fn what_punching_leaves_stays_a_small_part_of_what_is_alive() {
     assert!(used < 400 * 40_000 * 6 / 5, "{used}");
 }
 
+/// Small records are not punched out, and whoever writes little may take weeks to fill a segment.
+#[test]
+fn the_segment_that_is_appended_to_is_no_hiding_place_for_waste() {
+    let disk = SimDisk::new(1 << 30);
+    let engine = open_sized(&disk, 64 << 20, 0).unwrap();
+    (0..20_000).for_each(|number| put(&engine, number, 300));
+    let taken = || engine.statistics().unwrap().file_bytes;
+    let before = taken();
+    engine.delete(&(0..20_000).filter(|number| number % 20 != 0).map(key).collect::<Vec<_>>()).unwrap();
+    upkeep(&engine);
+    check(&engine, (0..20_000).step_by(20), 300);
+    assert!(taken() < before / 10, "{before} -> {}", taken());
+    let names = disk.names();
+    upkeep(&engine);
+    assert_eq!(disk.names(), names, "what is left is written anew again and again");
+    put(&engine, 20_001, 300);
+    drop(engine);
+    let engine = open_sized(&disk, 64 << 20, 0).unwrap();
+    check(&engine, (0..20_000).step_by(20).chain([20_001]), 300);
+}
+
 #[test]
 fn a_store_without_deletes_is_not_written_anew() {
     let disk = SimDisk::new(1 << 30);
