@@ -164,8 +164,19 @@ pub(super) fn identity_folder(args: &IdentityArgs, url: &Url) -> Result<PathBuf,
         return Ok(folder.clone());
     }
     let folders = usual_folders(url);
-    let readable = |folder: &PathBuf| std::fs::File::open(folder.join("client.key")).is_ok();
-    folders.iter().find(|folder| readable(folder)).cloned().ok_or(CliError::NoIdentity(folders))
+    let opened = |folder: &PathBuf| std::fs::File::open(folder.join("client.key"));
+    if let Some(folder) = folders.iter().find(|folder| opened(folder).is_ok()) {
+        return Ok(folder.clone());
+    }
+    let is_denied = |folder: &&PathBuf| opened(folder).is_err_and(|error| error.kind() == std::io::ErrorKind::PermissionDenied);
+    Err(match folders.iter().find(is_denied) {
+        Some(folder) => CliError::Identity(format!(
+            "the certificate in {} is not for you to read; have a copy of that folder made that belongs to you, and name it with --identity or \
+             WEFT_IDENTITY",
+            folder.display()
+        )),
+        None => CliError::NoIdentity(folders),
+    })
 }
 
 fn usual_folders(url: &Url) -> Vec<PathBuf> {

@@ -18,6 +18,12 @@ pub(super) enum CliError {
     /// Not inside a mount.
     #[error("{0} is not inside a WeftFS mount; give a path in a mount, or weft://HOST/VOLUME/PATH")]
     NotInMount(PathBuf),
+    /// Inside a mount of somebody else, which the kernel keeps others out of.
+    #[error(
+        "{0} lies in a WeftFS mount of another user that is for that user alone; mount the volume yourself, have it mounted with \
+         --allow-other, or name weft://HOST/VOLUME/PATH"
+    )]
+    ForeignMount(PathBuf),
     /// A path with `.versions` or `.history` in it where a live one is wanted.
     #[error("{0} is a path into the past; give the live path, and the version with the option for it")]
     PathInHistory(PathBuf),

@@ -7,6 +7,7 @@
 //! more than the path. Names that a URL cannot carry are percent-encoded.
 
 use super::error::CliError;
+use super::mounts;
 use super::version::VersionSpec;
 use crate::inode::Label;
 use std::ffi::OsStr;
@@ -191,6 +192,7 @@ fn locate(path: &Path) -> Result<Url, CliError> {
     let root = mount_root(&existing).map_err(CliError::io(path.display().to_string()))?;
     let mut url: Url = match mount_url(&root) {
         Some(text) => text.parse()?,
+        None if is_kept_out(path) => return Err(CliError::ForeignMount(path.to_owned())),
         None => return Err(CliError::NotInMount(path.to_owned())),
     };
     let below = existing.strip_prefix(&root).unwrap_or(Path::new("")).join(missing);
@@ -199,6 +201,14 @@ fn locate(path: &Path) -> Result<Url, CliError> {
         url.path.push(FileName::new(name.as_bytes()).map_err(|_| UrlError::Name(name.to_string_lossy().into_owned()))?);
     }
     Ok(url)
+}
+
+/// Whether `path` lies in a WeftFS mount that its user keeps to themself.
+fn is_kept_out(path: &Path) -> bool {
+    let Ok(absolute) = std::path::absolute(path) else { return false };
+    let is_denied = |path: &Path| path.symlink_metadata().is_err_and(|error| error.kind() == std::io::ErrorKind::PermissionDenied);
+    let is_ours = |path: &Path| mounts::at(path).is_ok_and(|mount| mount.is_some_and(|mount| mount.fs_type == mounts::FS_TYPE));
+    absolute.ancestors().any(|path| is_ours(path) && is_denied(path))
 }
 
 /// Splits an absolute form of `path` into the longest part that exists and the rest. Symlinks are resolved, except that a path

@@ -115,6 +115,9 @@ pub(in crate::cli) enum StreamError {
         /// What is wrong.
         what: &'static str,
     },
+    /// It has no end of its own.
+    #[error("the stream ends at byte {0} and more follows; receive one stream after the other")]
+    Trailing(u64),
     /// It ends too early.
     #[error("the file ends at byte {0} in the middle of what was sent; send it again")]
     Cut(u64),
@@ -202,10 +205,12 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
     }
 
     async fn fill(&mut self, bytes: &mut [u8]) -> Result<(), StreamError> {
-        match self.input.read_exact(bytes).await {
-            Ok(_) => self.offset += bytes.len() as u64,
-            Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => return Err(StreamError::Cut(self.offset)),
-            Err(error) => return Err(error.into()),
+        let mut filled = 0;
+        while let Some(rest) = bytes.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+            match self.input.read(rest).await? {
+                0 => return Err(StreamError::Cut(self.offset)),
+                count => (filled, self.offset) = (filled + count, self.offset + count as u64),
+            }
         }
         Ok(())
     }
@@ -238,7 +243,7 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
             return Err(damaged("another number of frames than was sent"));
         }
         if matches!(frame, Frame::End { .. }) && self.input.read(&mut [0]).await? > 0 {
-            return Err(damaged("more follows behind the end: receive one stream after the other"));
+            return Err(StreamError::Trailing(self.offset));
         }
         self.frames += 1;
         Ok((frame, body))
@@ -285,7 +290,10 @@ mod tests {
             let mut damaged = whole.clone();
             damaged[place] ^= 0x10;
             assert!(read(&damaged).await.is_err(), "byte {place}");
-            assert!(read(&whole[..place]).await.is_err(), "cut at {place}");
+            match read(&whole[..place]).await {
+                Err(StreamError::Cut(end)) => assert_eq!(end, place as u64),
+                other => assert!(place < 12 && matches!(other, Err(StreamError::Foreign)), "cut at {place}: {other:?}"),
+            }
         }
     }
 

@@ -19,6 +19,8 @@ use std::sync::{Arc, PoisonError};
 const PUNCH_BYTES_MIN: u32 = 16 << 10;
 /// Of a store that has collected for long, a sixteenth may be waste.
 const WASTE_SHARE: u64 = 16;
+/// For less than such a part of the largest segment nothing is written anew: 64 KiB on usual disks.
+const WASTE_MIN: u64 = 4096;
 /// Segments copied in one upkeep.
 const COMPACTIONS_PER_UPKEEP: usize = 4;
 
@@ -189,7 +191,7 @@ impl Engine {
         let share = if all.is_more_than(WASTE_SHARE) { WASTE_SHARE } else { 2 };
         uses.retain(|(segment, used)| {
             let is_stuck = segment.stuck.load(Ordering::Relaxed);
-            !is_stuck && used.is_more_than(share) && used.waste >= self.limits.segment_bytes / 256
+            !is_stuck && used.is_more_than(share) && used.waste >= self.limits.segment_bytes / WASTE_MIN
         });
         Ok(uses.into_iter().max_by_key(|(_, used)| used.per_thousand()).map(|(segment, _)| segment))
     }
