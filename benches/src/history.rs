@@ -95,7 +95,8 @@ fn age(store: &Path, versions: u64) -> Outcome<()> {
     // that the two volumes differ by their history alone and not by the shape of the newest version.
     for half in [0, 1] {
         for number in 0..FILES {
-            let file = OpenOptions::new().write(true).create(true).truncate(false).open(mount.path().join(format!("file{number}")))?;
+            let file =
+                OpenOptions::new().write(true).create(true).truncate(false).open(mount.path().join(format!("file{number}")))?;
             let blocks = (0..FILE_BYTES / WRITE_BYTES as u64).filter(|block| block % 2 == half);
             blocks.map(|block| block * WRITE_BYTES as u64).try_for_each(|offset| file.write_all_at(&[7; WRITE_BYTES], offset))?;
         }

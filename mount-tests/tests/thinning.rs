@@ -288,7 +288,10 @@ fn what_the_policy_keeps_stays_readable_and_the_rest_leaves_no_trace() {
     }
     let kept = fs::read_dir(mount.path().join(".versions")).expect("a list").count();
     mount.unmount();
-    eprintln!("{kept} names in .versions at the end, and the stores take {:.2} of what those versions need", left as f64 / 1000.0);
+    eprintln!(
+        "{kept} names in .versions at the end, and the stores take {:.2} of what those versions need",
+        left as f64 / 1000.0
+    );
     // What waits to be collected is that of some seconds: of versions that are kept for minutes only it is a small part.
     assert!(!long_tests() || most.per_thousand() <= 1200, "the stores took more than kept versions need: {}", most.tell());
 }

@@ -6,7 +6,9 @@ use crate::limits::EXTENSION_BYTES_MAX;
 use crate::rpc::RpcError;
 use crate::time::Timestamp;
 use crate::weave::{ByteRange, Operation, PageObject, Tree};
-use crate::wire::{At, Attributes, Author, Change, ChangeReply, ErrorKind, NamespaceAnswer, Query, ServiceError, Space, VolumeInfo};
+use crate::wire::{
+    At, Attributes, Author, Change, ChangeReply, ErrorKind, NamespaceAnswer, Query, ServiceError, Space, VolumeInfo,
+};
 use bytes::Bytes;
 use std::ops::Range;
 use std::sync::Arc;

@@ -55,6 +55,13 @@ impl MapKeeper {
         *asked = Instant::now();
     }
 
+    /// Whether the map of `epoch` is the newest, as the managers say now. Who did not find something where that map says asks before
+    /// calling it gone: it may lie on a provider that joined since.
+    pub(crate) async fn confirm(&self, context: Context, epoch: u64) -> Result<bool, ClientError> {
+        self.update(context).await?;
+        Ok(self.current().epoch == epoch)
+    }
+
     async fn update(&self, context: Context) -> Result<(), ClientError> {
         let known = self.current().epoch;
         if let Some(map) = request(&self.link, context, known).await? {

@@ -119,7 +119,11 @@ impl NodeReader {
             let Some((_, first)) = lost.first() else { return Ok(()) };
             // One that is gone for good decides; otherwise all may still come.
             if let Some((_, gone)) = lost.iter().find(|(_, wanted)| wanted.passing.is_none() && !wanted.complaints.is_empty()) {
-                return Err(NodeFailure::Missing(damaged(gone)));
+                if self.map.confirm(context, map.epoch).await.map_err(NodeFailure::Other)? {
+                    return Err(NodeFailure::Missing(damaged(gone)));
+                }
+                missing = lost.into_iter().map(|(place, wanted)| (place, wanted.id)).collect();
+                continue;
             }
             match first.passing.clone() {
                 Some(error) => retry.after("read of nodes", error).await.map_err(NodeFailure::Other)?,

@@ -206,7 +206,8 @@ fn locate(path: &Path) -> Result<Url, CliError> {
 /// Whether `path` lies in a WeftFS mount that its user keeps to themself.
 fn is_kept_out(path: &Path) -> bool {
     let Ok(absolute) = std::path::absolute(path) else { return false };
-    let is_denied = |path: &Path| path.symlink_metadata().is_err_and(|error| error.kind() == std::io::ErrorKind::PermissionDenied);
+    let is_denied =
+        |path: &Path| path.symlink_metadata().is_err_and(|error| error.kind() == std::io::ErrorKind::PermissionDenied);
     let is_ours = |path: &Path| mounts::at(path).is_ok_and(|mount| mount.is_some_and(|mount| mount.fs_type == mounts::FS_TYPE));
     absolute.ancestors().any(|path| is_ours(path) && is_denied(path))
 }

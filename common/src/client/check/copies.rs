@@ -34,7 +34,18 @@ impl Cluster {
     /// Looks for `copies` whole copies of each node. A node lies on the first living providers of its ranking, as they were when it was
     /// stored, so those further down are asked when one of the first does not have it.
     pub(crate) async fn check_nodes(&self, context: Context, ids: &[NodeId], copies: u8) -> Vec<CheckedNode> {
-        let map = self.map();
+        loop {
+            let map = self.map();
+            let checked = self.check_nodes_in(&map, context, ids, copies).await;
+            let is_whole = checked.iter().all(|checked| checked.fault.is_none());
+            // What the managers do not say leaves it at that: whoever has to know whether something is gone asks them.
+            if is_whole || self.map.confirm(context, map.epoch).await.unwrap_or(true) {
+                return checked;
+            }
+        }
+    }
+
+    async fn check_nodes_in(&self, map: &ClusterMap, context: Context, ids: &[NodeId], copies: u8) -> Vec<CheckedNode> {
         let mut found: BTreeMap<NodeId, Vec<(ProviderId, NodeCopy)>> = ids.iter().map(|id| (*id, Vec::new())).collect();
         for depth in 0.. {
             let mut asks: BTreeMap<ProviderId, Vec<NodeId>> = BTreeMap::new();
@@ -49,13 +60,13 @@ impl Cluster {
             }
             for (provider, ids) in asks {
                 for part in ids.chunks(NODES_PER_CHECK) {
-                    for (id, copy) in self.node_copies(context, &map, provider, part).await {
+                    for (id, copy) in self.node_copies(context, map, provider, part).await {
                         found.entry(id).or_default().push((provider, copy));
                     }
                 }
             }
         }
-        found.into_iter().map(|(id, seen)| judge_node(&map, id, seen, copies)).collect()
+        found.into_iter().map(|(id, seen)| judge_node(map, id, seen, copies)).collect()
     }
 
     /// What `provider` has of each of `ids`.

@@ -147,7 +147,14 @@ impl Cluster {
     /// Of a node that was found nowhere.
     async fn node_condition(&self, id: NodeId) -> Condition {
         // Asked for as many copies as there can be, every provider is asked, and every one that has none is named.
+        let epoch = self.map().epoch;
         let checked = self.check_nodes(self.context(), &[id], u8::MAX).await;
+        if !self.map.confirm(self.context(), epoch).await.unwrap_or(false) {
+            return Condition::Unknown(format!(
+                "{}, for the cluster changed just now or its manager does not answer",
+                Stored::Node(id)
+            ));
+        }
         match checked.into_iter().next() {
             Some(checked) if checked.node.is_some() => Condition::Whole { lost_copies: 0 },
             Some(checked) => judge(Stored::Node(id), checked.fault),

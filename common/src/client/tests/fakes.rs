@@ -270,6 +270,13 @@ impl FakeCluster {
         map.epoch += 1;
         map.providers.iter_mut().filter(|provider| provider.address == name).for_each(|provider| provider.state = state);
     }
+
+    /// On which metadata providers nodes lie from now on, the first choice first.
+    pub(super) fn rank(&self, places: &[u32]) {
+        let mut map = self.manager.map.lock().unwrap();
+        map.epoch += 1;
+        map.partitions = vec![places.iter().map(|place| ProviderId(100 + place)).collect()];
+    }
 }
 
 fn provider(id: u32, role: ProviderRole, address: String) -> ProviderInfo {

@@ -57,6 +57,19 @@ async fn the_next_in_the_ranking_takes_the_place_of_one_that_fails() {
 }
 
 #[tokio::test]
+async fn nothing_is_called_lost_by_an_old_map() {
+    let fake = FakeCluster::new(0, &[], 2);
+    fake.rank(&[1]);
+    let (reader, checker) = (connect(&fake, PATIENT).await, connect(&fake, PATIENT).await);
+    fake.rank(&[2, 1]);
+    put(&*connect(&fake, PATIENT).await, 1, 0..3).await.unwrap();
+    assert_eq!(fake.provider("m1").nodes.lock().unwrap().len(), 0);
+    assert_eq!(get(&reader, 0..3).await.unwrap(), 3);
+    let checked = checker.check_nodes(checker.context(), &[node(0).0], 1).await;
+    assert!(checked.iter().all(|checked| checked.fault.is_none()), "{:?}", checked[0].fault);
+}
+
+#[tokio::test]
 async fn a_damaged_node_is_read_elsewhere_and_a_missing_one_told_from_a_silent_provider() {
     let fake = FakeCluster::new(0, &[], 2);
     put(&*connect(&fake, PATIENT).await, 2, 0..2).await.unwrap();

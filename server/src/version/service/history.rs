@@ -59,7 +59,9 @@ impl Manager {
             HistoryRequest::Sessions => {
                 HistoryReply::Sessions(self.ask(|state: &mut State| Ok(state.machine.open_sessions()?)).await?)
             }
-            HistoryRequest::Readers(volume) => HistoryReply::Readers(self.ask(move |state: &mut State| readers(state, volume)).await?),
+            HistoryRequest::Readers(volume) => {
+                HistoryReply::Readers(self.ask(move |state: &mut State| readers(state, volume)).await?)
+            }
             HistoryRequest::Blobs { volume, after, limit } => {
                 let limit = (limit as usize).clamp(1, BLOBS_PER_AUDIT as usize);
                 let read = move |state: &mut State| Ok(audit::blobs(state.machine.kv(), volume, after, limit)?);
