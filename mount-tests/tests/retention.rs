@@ -76,8 +76,8 @@ fn what_is_not_kept_goes_from_the_disks_and_what_is_kept_or_read_stays() {
     reader.read_to_end(&mut bytes).expect("read on");
     assert!(bytes == old, "an open file of a version that is not kept any more");
     drop(reader);
-    let told = cluster.folder().join("gc.stderr");
-    let mut waiting = cluster.weft(&["gc", &url]).stderr(File::create(&told).expect("a file")).spawn().expect("weft gc");
+    let told = cluster.folder().join("gc.out");
+    let mut waiting = cluster.weft(&["gc", &url]).stdout(File::create(&told).expect("a file")).spawn().expect("weft gc");
     until("gc to name who reads", || {
         let told = fs::read_to_string(&told).expect("what it said");
         (told.contains(&format!("mount {}", mount.path().display())) && told.contains("reads let-go versions 30")).then_some(())

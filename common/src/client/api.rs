@@ -56,15 +56,17 @@ pub enum ClientError {
 }
 
 impl ClientError {
-    /// What a failure of ordering an update means: a refusal is an answer, everything else leaves open what became of it.
+    /// What a failure of ordering an update means. A refusal is an answer, but for two: the session of an earlier attempt, whose answer was
+    /// lost, is over; or the request was answered before. Everything else leaves open what became of it as well.
     pub(crate) fn of_ordering(self) -> Self {
-        if matches!(&self, Self::Service(error) if !error.retry) { self } else { Self::Unconfirmed { cause: Box::new(self) } }
+        let is_answer =
+            |error: &ServiceError| !error.retry && !matches!(error.kind, ErrorKind::SessionExpired | ErrorKind::Stale);
+        if matches!(&self, Self::Service(error) if is_answer(error)) { self } else { self.of_finishing() }
     }
 
-    /// What a failure means behind the ticket, where anybody may finish the update: only that the file is gone is an answer.
+    /// What a failure means behind the ticket, where anybody may finish the update.
     pub(crate) fn of_finishing(self) -> Self {
-        let is_gone = matches!(&self, Self::Service(error) if error.kind == ErrorKind::NotFound);
-        if is_gone { self } else { Self::Unconfirmed { cause: Box::new(self) } }
+        Self::Unconfirmed { cause: Box::new(self) }
     }
 }
 
@@ -214,4 +216,20 @@ pub trait Namespace: Send + Sync + std::fmt::Debug {
     /// # Errors
     /// [`ClientError`].
     async fn change(&self, author: &Author, change: Change) -> Result<ChangeReply, ClientError>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_an_answer_says_that_an_update_did_not_happen() {
+        let of = |kind| ClientError::Service(ServiceError::new(kind, "no")).of_ordering();
+        for kind in [ErrorKind::NoSpace, ErrorKind::NotFound, ErrorKind::TooFewCopies] {
+            assert!(matches!(of(kind), ClientError::Service(_)), "{kind:?}");
+        }
+        for kind in [ErrorKind::SessionExpired, ErrorKind::Stale, ErrorKind::Busy, ErrorKind::Unavailable] {
+            assert!(matches!(of(kind), ClientError::Unconfirmed { .. }), "{kind:?}");
+        }
+    }
 }

@@ -58,18 +58,20 @@ impl MapKeeper {
     /// Whether the map of `epoch` is the newest, as the managers say now. Who did not find something where that map says asks before
     /// calling it gone: it may lie on a provider that joined since.
     pub(crate) async fn confirm(&self, context: Context, epoch: u64) -> Result<bool, ClientError> {
-        self.update(context).await?;
-        Ok(self.current().epoch == epoch)
+        Ok(self.update(context).await? == epoch)
     }
 
-    async fn update(&self, context: Context) -> Result<(), ClientError> {
+    /// The newest epoch.
+    async fn update(&self, context: Context) -> Result<u64, ClientError> {
         let known = self.current().epoch;
-        if let Some(map) = request(&self.link, context, known).await? {
+        let newer = request(&self.link, context, known).await?;
+        let epoch = newer.as_ref().map_or(known, |map| map.epoch);
+        if let Some(map) = newer {
             tracing::debug!(request = %context.id, epoch = map.epoch, known, "new cluster map");
             self.full_for.store(full_for(&map), Ordering::Relaxed);
             *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(map);
         }
-        Ok(())
+        Ok(epoch)
     }
 
     /// Refreshes for ever.

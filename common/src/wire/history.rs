@@ -155,8 +155,10 @@ pub struct Reader {
     pub session: SessionInfo,
     /// Versions that it uses and that were let go of.
     pub versions: Vec<VolumeVersion>,
-    /// Files that it has open, in whatever state: the content of one may be shown by no version any more.
-    pub open_files: u64,
+    /// Files that it uses, in whatever state: the content of one may be shown by no version any more.
+    pub files: u64,
+    /// It uses more than it can list.
+    pub everything: bool,
     /// It has not said what it uses since something was let go of last.
     pub is_silent: bool,
 }

@@ -168,15 +168,8 @@ pub(super) fn identity_folder(args: &IdentityArgs, url: &Url) -> Result<PathBuf,
     if let Some(folder) = folders.iter().find(|folder| opened(folder).is_ok()) {
         return Ok(folder.clone());
     }
-    let is_denied = |folder: &&PathBuf| opened(folder).is_err_and(|error| error.kind() == std::io::ErrorKind::PermissionDenied);
-    Err(match folders.iter().find(is_denied) {
-        Some(folder) => CliError::Identity(format!(
-            "the certificate in {} is not for you to read; have a copy of that folder made that belongs to you, and name it with --identity or \
-             WEFT_IDENTITY",
-            folder.display()
-        )),
-        None => CliError::NoIdentity(folders),
-    })
+    let is_denied = |folder: &PathBuf| opened(folder).is_err_and(|error| error.kind() == std::io::ErrorKind::PermissionDenied);
+    Err(CliError::NoIdentity { denied: folders.iter().any(is_denied), folders })
 }
 
 fn usual_folders(url: &Url) -> Vec<PathBuf> {

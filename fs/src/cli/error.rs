@@ -74,10 +74,16 @@ pub(super) enum CliError {
     },
     /// No credentials.
     #[error(
-        "no certificate for this cluster found in {}; copy the client folder that `weftd init` made there, or name it with --identity or WEFT_IDENTITY",
-        list(.0)
+        "no certificate for this cluster found in {}{}; copy the client folder that `weftd init` made there, or name it with --identity or WEFT_IDENTITY",
+        list(.folders),
+        if *.denied { ", of which not all are for you to look into" } else { "" }
     )]
-    NoIdentity(Vec<PathBuf>),
+    NoIdentity {
+        /// Where was looked.
+        folders: Vec<PathBuf>,
+        /// Some could not be looked into.
+        denied: bool,
+    },
     /// The credentials cannot be used.
     #[error("{0}")]
     Identity(String),

@@ -45,12 +45,16 @@ pub(super) async fn run(client: &Client, args: &GcArgs) -> Result<(), CliError> 
         let garbage = cluster.garbage(volume).await?;
         if garbage != last.0 {
             last = (garbage, Instant::now());
-        } else if last.1.elapsed() > STALL {
-            why_it_stalls(&cluster, &garbage)?;
-            last.1 = Instant::now();
         } else if last.1.elapsed() > PAUSE_WITHOUT_A_WORD {
-            let readers: Vec<_> = cluster.readers(volume).await?.iter().filter_map(what_it_holds).collect();
-            if readers != told {
+            let is_stalled = last.1.elapsed() > STALL;
+            if is_stalled {
+                why_it_stalls(&cluster, &garbage)?;
+                last.1 = Instant::now();
+            }
+            // For information only: an older manager does not know the request.
+            let readers = cluster.readers(volume).await.unwrap_or_default();
+            let readers: Vec<_> = readers.iter().filter_map(|reader| what_it_holds(reader, is_stalled)).collect();
+            if is_stalled || readers != told {
                 bar.suspend(|| readers.iter().for_each(|reader| output::note(reader)));
                 told = readers;
             }
@@ -90,15 +94,17 @@ fn why_it_stalls(cluster: &Cluster, garbage: &GarbageStatistics) -> Result<(), C
     Ok(())
 }
 
-/// What a client keeps from being deleted, in words; `None` if nothing of it is old.
-fn what_it_holds(reader: &Reader) -> Option<String> {
+/// What a client keeps from being deleted, in words; `None` if it keeps nothing for all that is known. One that has not renewed its
+/// session since something went may be about to, and one with open files uses the present perhaps: that is said `at_length` only.
+fn what_it_holds(reader: &Reader, at_length: bool) -> Option<String> {
     let SessionInfo { session, host, purpose, .. } = &reader.session;
     let who = format!("{purpose} on {host} ({session})");
-    if reader.is_silent {
-        return Some(format!("waiting until {who} says what it reads; if it is dead, that takes {} s", SESSION_LEASE.as_secs()));
-    }
     let shown = reader.versions.iter().take(VERSIONS_NAMED).map(|version| version.0.to_string()).collect::<Vec<_>>().join(", ");
     match reader.versions.len() {
+        _ if reader.everything => Some(format!("{who} reads so much that nothing can go")),
+        0 if !at_length => None,
+        0 if reader.is_silent => Some(format!("{who} has not said yet what it reads")),
+        0 if reader.files > 0 => Some(format!("{who} uses {} files, perhaps in a state that is to go", reader.files)),
         0 => None,
         count if count <= VERSIONS_NAMED => Some(format!("{who} reads let-go versions {shown}")),
         count => Some(format!("{who} reads let-go versions {shown} and {} more", count - VERSIONS_NAMED)),

@@ -86,7 +86,7 @@ impl Manager {
     }
 
     pub fn wants_step(&self, readers: &Readers) -> bool {
-        garbage::wants_step(&*self.table, self.volume, 0, readers).unwrap()
+        garbage::look(&*self.table, self.volume, 0, readers).unwrap() != garbage::Look::Nothing
     }
 
     /// A step of collection. What is to be collected.

@@ -30,7 +30,7 @@ use weft_common::wire::{CollectionJob, GarbageStatistics};
 
 /// Nameless files that are looked at together. A removed tree leaves many, and each step lets go of a few only.
 const ORPHANS_PER_LOOK: usize = 1024;
-/// So many steps are looked through for one that would do something; behind them the next one is logged without knowing.
+/// What so many steps would look at is looked through at once; meanwhile the manager does nothing else.
 const STEPS_PER_LOOK: usize = 16;
 /// Versions of a blob that are noted together.
 const VERSIONS_LET_GO_MAX: usize = 1024;
@@ -147,14 +147,25 @@ pub(crate) fn statistics(kv: &dyn Kv, volume: VolumeId) -> Result<GarbageStatist
     Ok(GarbageStatistics { thinned_versions, blobs, nameless_files, is_purging })
 }
 
-/// Whether a step of collection that looks at the blobs behind number `after` would do or offer anything. What is being read waits
-/// for hours perhaps, and is no reason to log a step in every round.
+/// What a look for something to do found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Look {
+    /// A step that looks at the blobs behind this number does or offers something.
+    Step(u64),
+    /// Nothing so far; the next look begins behind this number.
+    GoOn(u64),
+    /// Nothing.
+    Nothing,
+}
+
+/// Whether a step of collection behind blob number `after` would do or offer anything. What is being read waits for hours perhaps, and
+/// is no reason to log a step in every round.
 ///
 /// # Errors
 /// [`KvError`] is fatal.
-pub fn wants_step(kv: &dyn Kv, volume: VolumeId, after: u64, readers: &Readers) -> Result<bool, KvError> {
+pub fn look(kv: &dyn Kv, volume: VolumeId, after: u64, readers: &Readers) -> Result<Look, KvError> {
     if namespace::wants_purge(kv, volume, readers)? || !releasable(kv, volume, readers)?.is_empty() {
-        return Ok(true);
+        return Ok(Look::Step(after));
     }
     let mut after = after;
     for _ in 0..STEPS_PER_LOOK {
@@ -162,13 +173,13 @@ pub fn wants_step(kv: &dyn Kv, volume: VolumeId, after: u64, readers: &Readers) 
         for (blob, marked) in &ripe {
             let needs = needs(kv, *blob, marked.inode, readers)?;
             if needs.is_some_and(|needs| !matches!(judge(&needs, marked), Verdict::Held)) {
-                return Ok(true);
+                return Ok(Look::Step(after));
             }
         }
-        let Some((last, _)) = ripe.last().filter(|_| ripe.len() == COLLECTIONS_OFFERED_MAX) else { return Ok(false) };
+        let Some((last, _)) = ripe.last().filter(|_| ripe.len() == COLLECTIONS_OFFERED_MAX) else { return Ok(Look::Nothing) };
         after = last.number;
     }
-    Ok(true)
+    Ok(Look::GoOn(after))
 }
 
 /// What a step found to do.

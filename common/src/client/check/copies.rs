@@ -121,7 +121,10 @@ impl Cluster {
 
     /// Reads every copy of an object whole; the fault, if one is not as it should be.
     pub(crate) async fn check_object(&self, context: Context, object: &PageObject) -> Option<Fault> {
-        let map = self.map();
+        let mut map = self.map();
+        if map.group(object.group).is_none() && !self.map.confirm(context, map.epoch).await.unwrap_or(true) {
+            map = self.map();
+        }
         let members = map.group(object.group).map(|group| group.members.clone()).unwrap_or_default();
         let mut fault = Fault { what: Stored::Object(*object), bad: Vec::new(), whole: 0 };
         for member in &members {

@@ -308,7 +308,7 @@ fn history_replies() -> Vec<Reply> {
     };
     let statistics = GarbageStatistics { thinned_versions: 1, blobs: 2, nameless_files: 3, is_purging: true };
     let session = SessionInfo { session: SessionId(6), host: "desk".into(), purpose: "mount".into(), opened: Timestamp(1) };
-    let reader = Reader { session, versions: vec![VolumeVersion(3)], open_files: 2, is_silent: true };
+    let reader = Reader { session, versions: vec![VolumeVersion(3)], files: 2, everything: true, is_silent: true };
     let replies = [
         HistoryReply::Done,
         HistoryReply::Policies(vec![DirectoryPolicy { directory: ROOT, policy: policy() }]),

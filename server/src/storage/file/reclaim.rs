@@ -19,8 +19,10 @@ use std::sync::{Arc, PoisonError};
 const PUNCH_BYTES_MIN: u32 = 16 << 10;
 /// Of a store that has collected for long, a sixteenth may be waste.
 const WASTE_SHARE: u64 = 16;
-/// For less than such a part of the largest segment nothing is written anew: 64 KiB on usual disks.
-const WASTE_MIN: u64 = 4096;
+/// For less than such a part of the largest segment nothing is written anew: 64 KiB on usual disks …
+const WASTE_MIN_SHARE: u64 = 4096;
+/// … and for so much: header and last block of a segment are never full.
+const WASTE_MIN: u64 = 4 * BLOCK_BYTES;
 /// Segments copied in one upkeep.
 const COMPACTIONS_PER_UPKEEP: usize = 4;
 
@@ -80,8 +82,7 @@ impl Engine {
             match self.most_wasteful()? {
                 None => break,
                 Some(segment) if segment.sealed.load(Ordering::Acquire) => self.compact(&segment)?,
-                // What is left of it is copied by the next upkeep.
-                Some(segment) => return self.close_active(&segment),
+                Some(segment) => self.close_active(&segment)?,
             }
         }
         Ok(())
@@ -183,15 +184,19 @@ impl Engine {
     fn most_wasteful(&self) -> Result<Option<Arc<Segment>>, StoreError> {
         let (mut uses, mut all) = (Vec::new(), Use::default());
         for segment in self.segments() {
-            let taken = self.taken(&segment)?;
-            let used = Use::of(&segment, taken);
+            let used = {
+                // A put reserves space, writes and counts as one.
+                let _no_put = (!segment.sealed.load(Ordering::Acquire)).then(|| self.appender());
+                Use::of(&segment, self.taken(&segment)?)
+            };
             (all.taken, all.waste) = (all.taken + used.taken, all.waste + used.waste);
             uses.push((segment, used));
         }
+        let min = (self.limits.segment_bytes / WASTE_MIN_SHARE).max(WASTE_MIN);
         let share = if all.is_more_than(WASTE_SHARE) { WASTE_SHARE } else { 2 };
         uses.retain(|(segment, used)| {
             let is_stuck = segment.stuck.load(Ordering::Relaxed);
-            !is_stuck && used.is_more_than(share) && used.waste >= self.limits.segment_bytes / WASTE_MIN
+            !is_stuck && used.is_more_than(share) && used.waste >= min
         });
         Ok(uses.into_iter().max_by_key(|(_, used)| used.per_thousand()).map(|(segment, _)| segment))
     }

@@ -4,6 +4,7 @@ use super::Manager;
 use super::state_thread::State;
 use crate::version::command::Action;
 use crate::version::failure::Failure;
+use crate::version::garbage::Look;
 use crate::version::kv::{Kv, KvError};
 use crate::version::namespace::{self, Readers};
 use crate::version::{audit, blobs, garbage, sessions, volumes};
@@ -99,13 +100,15 @@ impl Manager {
 
     /// A step of collection. A step that would do nothing is not logged.
     async fn work(&self, id: RequestId, volume: VolumeId, after: u64) -> Result<Reply, ServiceError> {
-        let look = move |state: &mut State| -> Result<Option<Readers>, Failure> {
+        let look = move |state: &mut State| -> Result<(Look, Readers), Failure> {
             let readers = state.soft.readers(volume, state.machine.epoch());
-            Ok(garbage::wants_step(state.machine.kv(), volume, after, &readers)?.then_some(readers))
+            Ok((garbage::look(state.machine.kv(), volume, after, &readers)?, readers))
         };
+        let nothing = |next| Ok(Reply::History(HistoryReply::Work { jobs: Vec::new(), more: false, next }));
         match self.ask(look).await? {
-            Some(readers) => self.submit(id, Action::Collect(volume, after, Box::new(readers)), false).await,
-            None => Ok(Reply::History(HistoryReply::Work { jobs: Vec::new(), more: false, next: None })),
+            (Look::Step(after), readers) => self.submit(id, Action::Collect(volume, after, Box::new(readers)), false).await,
+            (Look::GoOn(after), _) => nothing(Some(after)),
+            (Look::Nothing, _) => nothing(None),
         }
     }
 }
@@ -125,9 +128,11 @@ fn readers(state: &mut State, volume: VolumeId) -> Result<Vec<Reader>, Failure> 
                 versions.push(*version);
             }
         }
-        let open_files = used.inodes.iter().filter(|(of, _)| *of == volume).count() as u64;
-        if is_silent || open_files > 0 || !versions.is_empty() {
-            readers.push(Reader { session, versions, open_files, is_silent });
+        let inodes = used.inodes.iter().filter(|(of, _)| *of == volume).count();
+        let contents = used.contents.iter().filter(|(blob, _)| blob.volume == volume).count();
+        let (files, everything) = (inodes.max(contents) as u64, used.everything);
+        if is_silent || everything || files > 0 || !versions.is_empty() {
+            readers.push(Reader { session, versions, files, everything, is_silent });
         }
     }
     Ok(readers)
