@@ -118,20 +118,22 @@ impl NodeReader {
             let lost = self.descend(context, &map, wanted, found).await;
             let Some((_, first)) = lost.first() else { return Ok(()) };
             // One that is gone for good decides; otherwise all may still come.
-            if let Some((_, gone)) = lost.iter().find(|(_, wanted)| wanted.passing.is_none() && !wanted.complaints.is_empty()) {
-                if self.map.confirm(context, map.epoch).await.map_err(NodeFailure::Other)? {
-                    return Err(NodeFailure::Missing(damaged(gone)));
+            match lost.iter().find(|(_, wanted)| wanted.passing.is_none() && !wanted.complaints.is_empty()) {
+                Some((_, gone)) => {
+                    if self.map.confirm(context, map.epoch).await.map_err(NodeFailure::Other)? {
+                        return Err(NodeFailure::Missing(damaged(gone)));
+                    }
                 }
-                missing = lost.into_iter().map(|(place, wanted)| (place, wanted.id)).collect();
-                continue;
-            }
-            match first.passing.clone() {
-                Some(error) => retry.after("read of nodes", error).await.map_err(NodeFailure::Other)?,
-                None if retry.wait().await => {}
-                None => return Err(NodeFailure::Other(nobody())),
+                None => {
+                    match first.passing.clone() {
+                        Some(error) => retry.after("read of nodes", error).await.map_err(NodeFailure::Other)?,
+                        None if retry.wait().await => {}
+                        None => return Err(NodeFailure::Other(nobody())),
+                    }
+                    self.map.refresh(context).await;
+                }
             }
             missing = lost.into_iter().map(|(place, wanted)| (place, wanted.id)).collect();
-            self.map.refresh(context).await;
         }
     }
 

@@ -181,11 +181,9 @@ impl Publisher {
 
     fn lose(&self, file: &File, layer: &Pending, error: &ClientError) {
         let errno = of_client(error);
-        if matches!(error, ClientError::Unconfirmed { .. }) {
-            tracing::error!(file = file.label(), %error, "what was written to the file since its last publication may be lost; look at the file");
-        } else {
-            tracing::error!(file = file.label(), %error, "what was written to the file since its last publication is lost");
-        }
+        let is_open = matches!(error, ClientError::Unconfirmed { .. });
+        let fate = if is_open { "may be lost; look at the file" } else { "is lost" };
+        tracing::error!(file = file.label(), %error, "what was written to the file since its last publication {fate}");
         let mut state = file.state();
         state.in_flight = None;
         for handle in &layer.contributors {

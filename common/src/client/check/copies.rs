@@ -45,7 +45,14 @@ impl Cluster {
         }
     }
 
-    async fn check_nodes_in(&self, map: &ClusterMap, context: Context, ids: &[NodeId], copies: u8) -> Vec<CheckedNode> {
+    /// As [`Cluster::check_nodes`], by one map, be it the newest or not.
+    pub(super) async fn check_nodes_in(
+        &self,
+        map: &ClusterMap,
+        context: Context,
+        ids: &[NodeId],
+        copies: u8,
+    ) -> Vec<CheckedNode> {
         let mut found: BTreeMap<NodeId, Vec<(ProviderId, NodeCopy)>> = ids.iter().map(|id| (*id, Vec::new())).collect();
         for depth in 0.. {
             let mut asks: BTreeMap<ProviderId, Vec<NodeId>> = BTreeMap::new();

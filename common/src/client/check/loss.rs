@@ -147,9 +147,9 @@ impl Cluster {
     /// Of a node that was found nowhere.
     async fn node_condition(&self, id: NodeId) -> Condition {
         // Asked for as many copies as there can be, every provider is asked, and every one that has none is named.
-        let epoch = self.map().epoch;
-        let checked = self.check_nodes(self.context(), &[id], u8::MAX).await;
-        if !self.map.confirm(self.context(), epoch).await.unwrap_or(false) {
+        let map = self.map();
+        let checked = self.check_nodes_in(&map, self.context(), &[id], u8::MAX).await;
+        if !self.map.confirm(self.context(), map.epoch).await.unwrap_or(false) {
             return Condition::Unknown(format!(
                 "{}, for the cluster changed just now or its manager does not answer",
                 Stored::Node(id)

@@ -243,7 +243,12 @@ impl Engine {
         self.segments().iter().map(|segment| segment.live_bytes.load(Ordering::Relaxed)).sum()
     }
 
-    /// What a segment takes on the disk; space that is reserved ahead does not count. Right for the active one while no put runs.
+    /// Keeps puts out of a segment that they may go to: a put reserves space, writes and counts as one.
+    pub(super) fn hold_puts(&self, segment: &Segment) -> Option<MutexGuard<'_, Appender>> {
+        (!segment.sealed.load(Ordering::Acquire)).then(|| self.appender())
+    }
+
+    /// What a segment takes on the disk; space that is reserved ahead does not count. Right for the active one while it is held ([`Engine::hold_puts`]).
     pub(super) fn taken(&self, segment: &Segment) -> Result<u64, StoreError> {
         if segment.sealed.load(Ordering::Acquire) {
             return Ok(segment.allocated.load(Ordering::Relaxed));
@@ -263,7 +268,7 @@ impl Engine {
         let space = self.disk.space().map_err(|source| StoreError::Io { action: "ask for the space of", file, source })?;
         let (mut file_bytes, mut reserved) = (0, 0);
         for segment in self.segments() {
-            let _no_put = (!segment.sealed.load(Ordering::Acquire)).then(|| self.appender());
+            let _no_put = self.hold_puts(&segment);
             file_bytes += self.taken(&segment)?;
             reserved += segment.reserved_ahead();
         }

@@ -185,8 +185,7 @@ impl Engine {
         let (mut uses, mut all) = (Vec::new(), Use::default());
         for segment in self.segments() {
             let used = {
-                // A put reserves space, writes and counts as one.
-                let _no_put = (!segment.sealed.load(Ordering::Acquire)).then(|| self.appender());
+                let _no_put = self.hold_puts(&segment);
                 Use::of(&segment, self.taken(&segment)?)
             };
             (all.taken, all.waste) = (all.taken + used.taken, all.waste + used.waste);
