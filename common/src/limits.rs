@@ -141,6 +141,10 @@ pub const AUTHOR_TEXT_BYTES_MAX: usize = 255;
 pub const VOLUMES_MAX: usize = 4096;
 /// Changes of one session whose answers the client did not confirm.
 pub const CHANGES_UNANSWERED_MAX: u64 = 65_536;
+/// Locks of one file, counted in ranges: they are rewritten together.
+pub const LOCKS_PER_FILE_MAX: usize = 4096;
+/// Files of which one session has locks.
+pub const LOCKED_FILES_PER_SESSION_MAX: u32 = 16_384;
 /// A segment of the version manager's log; a new one is begun behind this.
 pub const LOG_SEGMENT_BYTES: u64 = 64 * MIB;
 /// Commands of one write and fsync of the log together; a larger group is split.
@@ -277,6 +281,8 @@ pub const PUBLISH_LOCKS: usize = 64;
 pub const WEAVES_MAX: u32 = 8;
 /// Batches of changes that wait for the reader of a watch; then the watch waits too.
 pub const WATCH_BATCHES_MAX: usize = 16;
+/// How long one request for a lock waits at the version manager; the client goes on with another one.
+pub const LOCK_WAIT: Duration = Duration::from_secs(8);
 /// How long one poll of a watch waits at the version manager.
 pub const WATCH_WAIT: Duration = Duration::from_secs(8);
 
@@ -298,6 +304,7 @@ const _: () = {
     assert!(COMMANDS_PER_COMMIT_MAX <= COMMANDS_WAITING_MAX);
     assert!(RETRY_PAUSE_MAX.as_millis() * 2 < MOUNT_TIMEOUT_DEFAULT.as_millis());
     assert!(WATCH_WAIT.as_millis() < RPC_DEADLINE.as_millis());
+    assert!(LOCK_WAIT.as_millis() < RPC_DEADLINE.as_millis());
     assert!(NODE_BATCH_BYTES_MAX >= NODE_BYTES_MAX && NODE_BATCH_BYTES_MAX <= BODY_BYTES_MAX as usize);
     assert!(KEEP_ALIVE.as_millis() * 3 < IDLE_TIMEOUT.as_millis());
     assert!(KEEP_ALIVE.as_millis() < SILENCE_MAX.as_millis() && SILENCE_MAX.as_millis() < IDLE_TIMEOUT.as_millis());

@@ -93,6 +93,7 @@ pub fn of_kind(kind: ErrorKind) -> i32 {
         ErrorKind::AttributeTooLarge => libc::ENOSPC,
         ErrorKind::Stale => libc::ESTALE,
         ErrorKind::Unsupported => libc::EOPNOTSUPP,
+        ErrorKind::TooManyLocks => libc::ENOLCK,
         ErrorKind::Conflict
         | ErrorKind::TooFewCopies
         | ErrorKind::Busy

@@ -59,6 +59,8 @@ pub enum ErrorKind {
     Unsupported,
     /// The server failed in a way it did not expect; its log has the same request id.
     Internal,
+    /// A file, or a session, has as many locks as it may have.
+    TooManyLocks,
 }
 
 /// A server's refusal.

@@ -9,6 +9,7 @@ mod blob;
 mod codec;
 mod error;
 mod history;
+mod lock;
 mod namespace;
 mod placement;
 mod session;
@@ -20,6 +21,7 @@ pub use blob::*;
 pub use codec::{CodecError, decode, encode};
 pub use error::{ErrorKind, ServiceError};
 pub use history::*;
+pub use lock::*;
 pub use namespace::*;
 pub use placement::*;
 pub use session::*;
@@ -52,6 +54,8 @@ pub enum Request {
     Data(DataRequest),
     /// Version manager: how much history is kept, and its collection.
     History(HistoryRequest),
+    /// Version manager: locks on ranges of files.
+    Lock(LockRequest),
 }
 
 impl Request {
@@ -68,6 +72,7 @@ impl Request {
             Self::Metadata(_) => "metadata",
             Self::Data(_) => "data",
             Self::History(_) => "history",
+            Self::Lock(_) => "lock",
         }
     }
 
@@ -81,7 +86,8 @@ impl Request {
             | Self::Change(_)
             | Self::Blob(_)
             | Self::Placement(_)
-            | Self::History(_) => 2,
+            | Self::History(_)
+            | Self::Lock(_) => 2,
             Self::Metadata(_) => 1,
             Self::Data(_) => 0,
         }
@@ -109,6 +115,8 @@ pub enum Reply {
     Data(DataReply),
     /// To [`Request::History`].
     History(HistoryReply),
+    /// To [`Request::Lock`].
+    Lock(LockReply),
 }
 
 #[cfg(test)]

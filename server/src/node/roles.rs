@@ -40,7 +40,8 @@ impl Roles {
             | Request::Query(_)
             | Request::Change(_)
             | Request::Blob(_)
-            | Request::History(_) => match &self.manager {
+            | Request::History(_)
+            | Request::Lock(_) => match &self.manager {
                 Some(manager) => manager.handle(peer, call).await,
                 None => Err(absent("version manager")),
             },
@@ -76,7 +77,8 @@ fn role_of(request: &Request) -> String {
         | Request::Query(_)
         | Request::Change(_)
         | Request::Blob(_)
-        | Request::History(_) => Role::VersionManager.to_string(),
+        | Request::History(_)
+        | Request::Lock(_) => Role::VersionManager.to_string(),
         Request::Placement(_) => "provider-manager".to_owned(),
         Request::Metadata(_) => Role::Metadata.to_string(),
         Request::Data(_) => Role::Data.to_string(),

@@ -6,7 +6,9 @@ use serde::{Deserialize, Serialize};
 use weft_common::id::{BlobId, BlobVersion, InodeNumber, VolumeId};
 use weft_common::retention::Retention;
 use weft_common::time::Timestamp;
-use weft_common::wire::{NamespaceChange, PlacementRequest, SessionRequest, TicketRequest, VersionRange, VolumeRequest};
+use weft_common::wire::{
+    LockRequest, NamespaceChange, PlacementRequest, SessionRequest, TicketRequest, VersionRange, VolumeRequest,
+};
 
 /// One entry of the replicated log.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -59,4 +61,6 @@ pub enum Action {
     Collect(VolumeId, u64, Box<Readers>),
     /// All that went with a blob version is deleted.
     Collected(BlobId, BlobVersion),
+    /// A lock is taken or given back. Waiting for one is not logged.
+    Lock(LockRequest),
 }

@@ -11,9 +11,9 @@ use crate::version::failure::Failure;
 use crate::version::kv::{Kv, KvError};
 use crate::version::namespace::{self, VolumeTxn};
 use crate::version::sessions::{Admission, Remembered, admit};
-use crate::version::{blobs, garbage, sessions, table, volumes};
+use crate::version::{blobs, garbage, locks, sessions, table, volumes};
 use serde::{Deserialize, Serialize};
-use weft_common::id::{BlobId, BlobVersion, SessionId, VolumeId, VolumeVersion};
+use weft_common::id::{BlobId, BlobVersion, InodeNumber, SessionId, VolumeId, VolumeVersion};
 use weft_common::limits::SESSION_LEASE;
 use weft_common::time::Timestamp;
 use weft_common::wire::{
@@ -53,6 +53,8 @@ pub enum Effect {
     Opened(SessionId),
     /// A session was closed.
     Closed(SessionId),
+    /// Something of a file is not locked any more, or less strictly.
+    Unlocked(VolumeId, InodeNumber),
 }
 
 /// What became of a command.
@@ -154,6 +156,7 @@ impl<K: Kv> StateMachine<K> {
                 push_newest(effects);
                 reply.map(Reply::Blob)
             }
+            Action::Lock(request) => locks::apply(&mut self.kv, request, effects).map(Reply::Lock),
             Action::Placement(request) => placement::core::apply(&mut self.kv, now, request).map(Reply::Placement),
             Action::SetPolicy { .. } | Action::Thin { .. } | Action::Collect(..) | Action::Collected(..) => {
                 self.history(action).map(Reply::History)
@@ -222,6 +225,8 @@ impl<K: Kv> StateMachine<K> {
             SessionRequest::Close(session) => {
                 if sessions::close(&mut self.kv, *session)? {
                     self.meta.open_sessions -= 1;
+                    let unlocked = locks::forget_session(&mut self.kv, *session)?;
+                    effects.extend(unlocked.into_iter().map(|(volume, inode)| Effect::Unlocked(volume, inode)));
                     effects.push(Effect::Closed(*session));
                 }
                 Ok(SessionReply::Done)
@@ -243,8 +248,8 @@ fn change_namespace(
         Admission::New(admitted) => admitted,
         Admission::Repeated(Remembered::Change(reply)) => return Ok(reply),
         Admission::Repeated(Remembered::Refused(error)) => return Err(error.into()),
-        Admission::Repeated(Remembered::Ticket(..)) => {
-            let message = format!("sequence {} of {} was an update of a blob", request.key.sequence, request.key.session);
+        Admission::Repeated(Remembered::Ticket(..) | Remembered::Lock(_)) => {
+            let message = format!("sequence {} of {} was another change", request.key.sequence, request.key.session);
             return Err(Failure::refuse(ErrorKind::InvalidArgument, message));
         }
     };

@@ -14,6 +14,7 @@ mod audit;
 pub mod blobs;
 pub mod failure;
 pub mod garbage;
+mod locks;
 pub mod readers;
 mod service;
 mod sessions;

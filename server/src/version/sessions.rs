@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use weft_common::id::{BlobId, BlobVersion, SessionId};
 use weft_common::limits::{AUTHOR_TEXT_BYTES_MAX, CHANGES_UNANSWERED_MAX, SESSION_TEXT_BYTES_MAX, SESSIONS_MAX};
 use weft_common::time::Timestamp;
-use weft_common::wire::{Author, ChangeReply, ErrorKind, RequestKey, ServiceError, SessionInfo};
+use weft_common::wire::{Author, ChangeReply, ErrorKind, LockReply, RequestKey, ServiceError, SessionInfo};
 
 /// A session in the table.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -86,6 +86,8 @@ pub(crate) enum Remembered {
     Ticket(BlobId, BlobVersion),
     /// It was refused for good.
     Refused(ServiceError),
+    /// To taking or giving back a lock.
+    Lock(LockReply),
 }
 
 /// Checks a change's session and sequence. Writes nothing.

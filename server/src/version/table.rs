@@ -5,7 +5,7 @@
 
 use crate::version::kv::{Kv, KvError, Order};
 use serde::{Serialize, de::DeserializeOwned};
-use weft_common::id::{BlobId, BlobVersion, SessionId, VolumeId};
+use weft_common::id::{BlobId, BlobVersion, InodeNumber, SessionId, VolumeId};
 use weft_common::wire::{decode, encode};
 
 /// Format of every record below. A build that changes one raises it and reads the older form too.
@@ -26,6 +26,9 @@ const ORIGINS: u8 = 0x8B;
 const EPOCH: u8 = 0x8C;
 const REMOVED_VOLUMES: u8 = 0x8D;
 const LET_GO: u8 = 0x8E;
+const LOCKS: u8 = 0x8F;
+const LOCKED_BY: u8 = 0x90;
+const LOCKED_FILES: u8 = 0x91;
 
 /// The counters and the clock.
 pub fn meta() -> Vec<u8> {
@@ -132,6 +135,40 @@ pub fn epoch() -> Vec<u8> {
 /// The newest epoch in which something was let go of.
 pub fn let_go() -> Vec<u8> {
     vec![LET_GO]
+}
+
+/// The locks of a file.
+pub fn locks(volume: VolumeId, inode: InodeNumber) -> Vec<u8> {
+    [&[LOCKS][..], &volume.0.to_be_bytes(), &inode.0.to_be_bytes()].concat()
+}
+
+/// All locks in a volume: `from..to`.
+pub fn locks_of_volume(volume: VolumeId) -> (Vec<u8>, Vec<u8>) {
+    let from = [&[LOCKS][..], &volume.0.to_be_bytes()].concat();
+    (from.clone(), successor(from))
+}
+
+/// A session has locks of a file.
+pub fn locked_by(session: SessionId, volume: VolumeId, inode: InodeNumber) -> Vec<u8> {
+    [&[LOCKED_BY][..], &session.0.to_be_bytes(), &volume.0.to_be_bytes(), &inode.0.to_be_bytes()].concat()
+}
+
+/// All files of which a session has locks: `from..to`.
+pub fn locked_by_session(session: SessionId) -> (Vec<u8>, Vec<u8>) {
+    let from = [&[LOCKED_BY][..], &session.0.to_be_bytes()].concat();
+    (from.clone(), successor(from))
+}
+
+/// The file of a key that [`locked_by`] made.
+pub fn parse_locked_by(key: &[u8]) -> Option<(VolumeId, InodeNumber)> {
+    let (rest, inode) = key.split_last_chunk()?;
+    let volume = rest.last_chunk()?;
+    Some((VolumeId(u32::from_be_bytes(*volume)), InodeNumber(u64::from_be_bytes(*inode))))
+}
+
+/// Of how many files a session has locks.
+pub fn locked_files(session: SessionId) -> Vec<u8> {
+    [&[LOCKED_FILES][..], &session.0.to_be_bytes()].concat()
 }
 
 /// A blob of which something may have to go.

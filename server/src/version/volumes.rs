@@ -2,7 +2,7 @@
 
 use crate::version::failure::Failure;
 use crate::version::kv::{Kv, KvError, Order};
-use crate::version::{blobs, garbage, namespace, table};
+use crate::version::{blobs, garbage, locks, namespace, table};
 use weft_common::id::VolumeId;
 use weft_common::limits::{COPIES_MAX, VOLUMES_MAX};
 use weft_common::time::Timestamp;
@@ -117,6 +117,7 @@ pub(crate) fn remove(kv: &mut dyn Kv, name: &str) -> Result<VolumeId, Failure> {
     kv.delete(&table::volume(id))?;
     table::put(kv, &table::removed_volume(id), &())?;
     blobs::abandon(kv, id)?;
+    locks::forget_volume(kv, id)?;
     garbage::mark_clones(kv, id)?;
     namespace::remove_volume(kv, id)?;
     forget_if_empty(kv, id)?;

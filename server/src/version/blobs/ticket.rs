@@ -26,7 +26,7 @@ pub(crate) fn ticket(
     let admitted = match admit(kv, request.key, &request.author)? {
         Admission::New(admitted) => admitted,
         Admission::Repeated(Remembered::Ticket(blob, version)) => return granted(kv, blob, version),
-        Admission::Repeated(Remembered::Change(_)) => {
+        Admission::Repeated(Remembered::Change(_) | Remembered::Lock(_)) => {
             let message = format!("sequence {} of {} was a change of the namespace", request.key.sequence, request.key.session);
             return Err(Failure::refuse(ErrorKind::InvalidArgument, message));
         }

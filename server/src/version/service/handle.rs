@@ -59,6 +59,10 @@ impl Manager {
                 let read = move |state: &mut State| Ok(namespace::query(state.machine.kv(), volume, at, &query)?);
                 self.ask(read).await.map(Reply::Query)
             }
+            Request::Lock(request) => {
+                let patience = call.deadline * 9 / 10;
+                self.lock(call.id, request, patience).await
+            }
             Request::Change(change) => self.submit(call.id, Action::Change(change), false).await,
             Request::Blob(request) => self.blob(call.id, request).await,
             Request::Placement(_) | Request::Metadata(_) | Request::Data(_) => {

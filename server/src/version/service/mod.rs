@@ -19,6 +19,8 @@
 
 mod handle;
 mod history;
+mod lock_waits;
+mod locks;
 mod log_thread;
 mod open;
 mod soft;

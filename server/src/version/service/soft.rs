@@ -4,6 +4,7 @@ use crate::version::core::Effect;
 use crate::version::kv::{Kv, KvError};
 use crate::version::namespace::Readers;
 use crate::version::readers::{SessionReads, readers};
+use crate::version::service::lock_waits::LockWaits;
 use crate::version::{blobs, garbage, sessions};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -43,6 +44,8 @@ pub(super) struct Soft {
     watchers: BTreeMap<VolumeId, Vec<oneshot::Sender<()>>>,
     waiters: usize,
     sweeps: SweepState,
+    /// Who waits for locks.
+    pub(super) locks: LockWaits,
 }
 
 impl Soft {
@@ -63,6 +66,7 @@ impl Soft {
             watchers: BTreeMap::new(),
             waiters: 0,
             sweeps: SweepState::default(),
+            locks: LockWaits::default(),
         })
     }
 
@@ -79,6 +83,7 @@ impl Soft {
             Effect::Removed(volume) => {
                 self.tickets.retain(|(blob, _), _| blob.volume != volume);
                 self.wake(volume);
+                self.locks.wake_all_in(volume);
             }
             Effect::Opened(session) => {
                 self.sessions.insert(session, SessionLease::new(now, SessionReads::default()));
@@ -86,6 +91,7 @@ impl Soft {
             Effect::Closed(session) => {
                 self.sessions.remove(&session);
             }
+            Effect::Unlocked(volume, inode) => self.locks.wake((volume, inode)),
         }
     }
 
@@ -246,6 +252,7 @@ impl Soft {
             watchers.retain(|watcher| !watcher.is_closed());
             !watchers.is_empty()
         });
+        self.locks.forget_gone();
         let commits: usize = self.commits.values().map(Vec::len).sum();
         self.waiters = commits + self.watchers.values().map(Vec::len).sum::<usize>();
     }

@@ -18,7 +18,7 @@ use tokio::time::Instant;
 use weft_common::clock::Clock;
 use weft_common::id::{BlobId, BlobVersion, RequestId, SessionId};
 use weft_common::limits::{CHECKPOINT_BYTES_MAX, SESSION_LEASE};
-use weft_common::wire::{ErrorKind, Reply, SessionRequest, encode};
+use weft_common::wire::{ErrorKind, LockRequest, Reply, SessionRequest, encode};
 
 /// What the state thread is asked to do.
 pub(super) enum StateJob {
@@ -118,7 +118,7 @@ impl State {
                 Effect::Assigned { blob, version } => tracing::debug!(%request, %blob, %version, "ticket"),
                 Effect::Opened(session) => tracing::info!(%request, %session, "session opened"),
                 Effect::Closed(session) => tracing::info!(%request, %session, "session closed"),
-                Effect::Changed { .. } => {}
+                Effect::Changed { .. } | Effect::Unlocked(..) => {}
             }
             self.soft.note(effect, Instant::now());
             if let Effect::Opened(session) = effect {
@@ -198,7 +198,9 @@ fn session_of(action: &Action) -> Option<SessionId> {
     match action {
         Action::Change(change) => Some(change.key.session),
         Action::Ticket(request) => Some(request.key.session),
-        Action::Volume(_)
+        Action::Lock(LockRequest::Take { key, .. } | LockRequest::Release { key, .. }) => Some(key.session),
+        Action::Lock(_)
+        | Action::Volume(_)
         | Action::Session(_)
         | Action::Commit { .. }
         | Action::Placement(_)

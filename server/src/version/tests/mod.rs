@@ -4,6 +4,7 @@ mod collection;
 mod fall_back;
 mod golden;
 mod idempotence;
+mod locks;
 mod model;
 mod restore;
 mod tickets;

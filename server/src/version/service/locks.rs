@@ -1,0 +1,91 @@
+//! Requests about locks: what is logged, what is only looked at, and who waits.
+
+use super::lock_waits::Woken;
+use super::state_thread::State;
+use super::{Manager, busy};
+use crate::version::command::Action;
+use crate::version::failure::Failure;
+use crate::version::locks;
+use crate::version::sessions;
+use std::time::Duration;
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+use weft_common::id::RequestId;
+use weft_common::limits::{LOCK_WAIT, WAITERS_MAX};
+use weft_common::wire::{LockReply, LockRequest, Reply, ServiceError};
+
+/// What is known before anything is logged.
+enum Look {
+    /// The command changes something.
+    Log,
+    /// It does not; this is the answer.
+    Answer(LockReply),
+    /// Somebody is in the way; told when to look again.
+    Wait(LockReply, oneshot::Receiver<Woken>),
+    /// Somebody is in the way, and too many wait.
+    TooMany,
+}
+
+impl Manager {
+    /// Answers within `patience`. Who waits is answered `InTheWay` when that is over, and asks again.
+    pub(super) async fn lock(&self, id: RequestId, request: LockRequest, patience: Duration) -> Result<Reply, ServiceError> {
+        let wait = match &request {
+            LockRequest::Take { wait: Some(wait), .. } => Duration::from_millis(wait.wait_ms.into()).min(LOCK_WAIT).min(patience),
+            _ => Duration::ZERO,
+        };
+        let until = Instant::now() + wait;
+        loop {
+            let asked = request.clone();
+            let reply = match self.ask(move |state| look(state, &asked)).await? {
+                // Somebody may have come in between: then the answer is `InTheWay`, and the client asks again under another key.
+                Look::Log => return self.submit(id, Action::Lock(request), false).await,
+                Look::Answer(reply) => reply,
+                Look::TooMany => return Err(busy("locks")),
+                Look::Wait(in_the_way, woken) => match tokio::time::timeout_at(until, woken).await {
+                    Ok(Ok(Woken::Cancelled)) => LockReply::Cancelled,
+                    Ok(Ok(Woken::LookAgain) | Err(_)) => continue,
+                    Err(_) => in_the_way,
+                },
+            };
+            return Ok(Reply::Lock(reply));
+        }
+    }
+}
+
+/// Looks, and if the client has to wait enters it: both between the same two commands.
+fn look(state: &mut State, request: &LockRequest) -> Result<Look, Failure> {
+    let kv = state.machine.kv();
+    match request {
+        LockRequest::Take { volume, inode, key, lock, wait } => {
+            let place = (*volume, *inode);
+            let Some(in_the_way) = locks::in_the_way(kv, place, lock)? else { return Ok(Look::Log) };
+            if !sessions::is_open(kv, key.session)? {
+                // The log says so, in the words that the client understands.
+                return Ok(Look::Log);
+            }
+            let Some(wait) = wait else { return Ok(Look::Answer(LockReply::InTheWay(in_the_way))) };
+            let behind = locks::owners_in_the_way(kv, place, lock)?;
+            let waits = &mut state.soft.locks;
+            if waits.is_deadlock(lock.owner, &behind) {
+                return Ok(Look::Answer(LockReply::Deadlock));
+            }
+            if waits.len() >= WAITERS_MAX {
+                return Ok(Look::TooMany);
+            }
+            let woken = waits.wait(place, lock.owner, wait.number, behind);
+            Ok(Look::Wait(LockReply::InTheWay(in_the_way), woken))
+        }
+        LockRequest::Release { volume, inode, owner, range, .. } => {
+            let holds = locks::holds(kv, (*volume, *inode), *owner, *range)?;
+            Ok(if holds { Look::Log } else { Look::Answer(LockReply::Released) })
+        }
+        LockRequest::Cancel { volume, inode, owner, number } => {
+            state.soft.locks.cancel((*volume, *inode), *owner, *number);
+            Ok(Look::Answer(LockReply::Released))
+        }
+        LockRequest::Test { volume, inode, lock } => {
+            let in_the_way = locks::in_the_way(kv, (*volume, *inode), lock)?;
+            Ok(Look::Answer(in_the_way.map_or(LockReply::Free, LockReply::InTheWay)))
+        }
+    }
+}
