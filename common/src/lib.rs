@@ -12,6 +12,7 @@
 
 pub mod blob;
 pub mod checksum;
+pub mod file_locks;
 pub mod fingerprint;
 pub mod id;
 pub mod limits;

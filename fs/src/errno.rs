@@ -21,9 +21,44 @@ pub enum Failure {
     /// The kernel names a handle or inode that the mount does not know.
     #[error("the mount knows no such handle or inode")]
     Unknown,
+    /// A lock.
+    #[error(transparent)]
+    Lock(#[from] LockFailure),
     /// No data (or hole) behind this offset.
     #[error("nothing follows this offset")]
     NothingFollows,
+}
+
+/// Why a lock was not taken, or is not there any more.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum LockFailure {
+    /// Somebody else holds it.
+    #[error("somebody else holds a lock of these bytes")]
+    Held,
+    /// To wait would be in vain.
+    #[error("whoever holds the lock waits for a lock of the asker's")]
+    Deadlock,
+    /// A signal ended the waiting.
+    #[error("a signal came while the lock was waited for")]
+    Interrupted,
+    /// The client's session lapsed, and the lock with it.
+    #[error("a lock that was taken through this handle is lost: servers did not hear of this mount for too long; close the file")]
+    Lost,
+    /// The version manager could not be asked.
+    #[error("the version manager could not be asked for a lock: {0}")]
+    Unanswered(Box<ClientError>),
+}
+
+impl LockFailure {
+    fn errno(&self) -> i32 {
+        match self {
+            Self::Held => libc::EAGAIN,
+            Self::Deadlock => libc::EDEADLK,
+            Self::Interrupted => libc::EINTR,
+            Self::Lost => libc::EIO,
+            Self::Unanswered(_) => libc::ENOLCK,
+        }
+    }
 }
 
 impl Failure {
@@ -34,6 +69,7 @@ impl Failure {
             Self::Client(error) => of_client(error),
             Self::Refused(kind, _) => of_kind(*kind),
             Self::Lost(errno) => *errno,
+            Self::Lock(failure) => failure.errno(),
             Self::Unknown => libc::EBADF,
             Self::NothingFollows => libc::ENXIO,
         }
@@ -42,7 +78,7 @@ impl Failure {
     /// Whether a person should hear of it: servers away, data damaged or lost. Refusals are the program's business alone.
     #[must_use]
     pub fn is_fault(&self) -> bool {
-        matches!(self.errno(), libc::EIO | libc::ENOSPC | libc::EDQUOT)
+        matches!(self.errno(), libc::EIO | libc::ENOSPC | libc::EDQUOT) || matches!(self, Self::Lock(LockFailure::Unanswered(_)))
     }
 
     /// Whether the thing asked for does not exist.

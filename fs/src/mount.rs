@@ -11,7 +11,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
-use weft_common::client::{BlobStore, Held, Holder, Namespace};
+use weft_common::client::{BlobStore, Held, Holder, Locks, Namespace};
 use weft_common::id::{VolumeId, VolumeVersion};
 use weft_common::limits::{CLIENT_MEMORY_DEFAULT, MOUNT_TIMEOUT_DEFAULT};
 
@@ -19,9 +19,9 @@ use crate::filesystem::{Filesystem, Settings, follow_changes};
 use crate::fuse::{Session, SessionConfig};
 
 /// A volume as the mount uses it.
-pub trait VolumeClient: BlobStore + Namespace {}
+pub trait VolumeClient: BlobStore + Namespace + Locks {}
 
-impl<Volume: BlobStore + Namespace> VolumeClient for Volume {}
+impl<Volume: BlobStore + Namespace + Locks> VolumeClient for Volume {}
 
 /// How a volume is mounted.
 #[derive(Clone, Debug)]
@@ -36,6 +36,8 @@ pub struct MountOptions {
     pub read_only: bool,
     /// The root lists `.versions`.
     pub show_versions: bool,
+    /// Locks are kept by this host's kernel, and other mounts of the volume do not hear of them.
+    pub local_locks: bool,
     /// How long the end of the mount waits for servers. Calls have the time-out that the volume was opened with.
     pub timeout: Duration,
     /// Bytes for buffers and caches of client library and mount together; the mount takes a quarter, for dirty data.
@@ -62,6 +64,7 @@ impl MountOptions {
             allow_other: false,
             read_only: false,
             show_versions: false,
+            local_locks: false,
             timeout: MOUNT_TIMEOUT_DEFAULT,
             memory: CLIENT_MEMORY_DEFAULT,
             entry_lifetime: Duration::ZERO,
@@ -71,11 +74,13 @@ impl MountOptions {
         }
     }
 
-    /// The same for a volume that is changed through this mount only, apart from tools: names may be believed for a while.
+    /// The same for a volume that is changed through this mount only, apart from tools: names may be believed for a while, and the
+    /// kernel knows everybody who might want a lock.
     #[must_use]
     pub fn local(mut self) -> Self {
         self.entry_lifetime = Duration::from_secs(1);
         self.attribute_lifetime = Duration::from_secs(1);
+        self.local_locks = true;
         self
     }
 }
@@ -177,6 +182,7 @@ pub fn mount(volume: Arc<dyn VolumeClient>, options: &MountOptions, runtime: &Ha
         entry_lifetime: options.entry_lifetime,
         attribute_lifetime: options.attribute_lifetime,
         show_versions: options.show_versions,
+        local_locks: options.local_locks,
         write_memory: options.memory / 4,
         read_ahead_max: (options.memory / 32).clamp(1 << 20, 32 << 20),
         control: options.control.clone(),

@@ -154,7 +154,7 @@ fn the_pages_of_a_slow_writer_survive_a_sweep() {
         let extent = DataExtent { offset: 0, length: object.length, object: 0, object_offset: 0 };
         let update = Update { objects: vec![object], data: vec![extent], ..Update::default() };
         let (operation, author) = (Operation::Write(update), Author::default());
-        let request = PublishRequest { inode: attributes.inode, operation, modified: Timestamp(1), author };
+        let request = PublishRequest { inode: attributes.inode, operation, modified: Timestamp(1), author, only_in: None };
         volume.publish(request).await.expect("published");
         client.close().await.expect("closed");
     });

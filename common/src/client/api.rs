@@ -1,7 +1,7 @@
 //! What a volume offers. Both traits are object-safe, so that the mount can be tested against a volume in memory.
 
 use super::{Holder, InUse};
-use crate::id::{BlobId, BlobVersion, InodeNumber, VolumeVersion};
+use crate::id::{BlobId, BlobVersion, InodeNumber, SessionId, VolumeVersion};
 use crate::limits::EXTENSION_BYTES_MAX;
 use crate::rpc::RpcError;
 use crate::time::Timestamp;
@@ -81,6 +81,9 @@ pub struct PublishRequest {
     pub modified: Timestamp,
     /// Who writes.
     pub author: Author,
+    /// The session that must still be this client's: the writer holds locks that belong to it, and if it lapsed, somebody else may
+    /// hold them.
+    pub only_in: Option<SessionId>,
 }
 
 /// A published update.

@@ -90,7 +90,7 @@ impl Volume {
         let Some((read_at, update)) = rewritten.unwrap_or(Ok(None))? else { return Ok(false) };
         let operation = Operation::Compact { blob: crowded.blob, read_at, update };
         let author = Author { host: self.cluster.options.host.clone(), program: "compaction".to_owned(), uid: 0 };
-        let ticket = self.order(context, crowded.inode, operation, Timestamp::default(), author).await?;
+        let ticket = self.order(context, crowded.inode, operation, Timestamp::default(), author, None).await?;
         drop(alone);
         self.cluster.publisher.complete(context, ticket, Stored::Synced).await?;
         Ok(true)

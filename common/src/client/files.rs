@@ -141,7 +141,7 @@ impl Volume {
 
     async fn publish_now(&self, file: Attributes, operation: Operation) -> Result<Published, ClientError> {
         let modified = Timestamp::from(SystemTime::now());
-        self.publish(PublishRequest { inode: file.inode, operation, modified, author: self.author() }).await
+        self.publish(PublishRequest { inode: file.inode, operation, modified, author: self.author(), only_in: None }).await
     }
 }
 

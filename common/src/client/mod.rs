@@ -1,7 +1,7 @@
 //! The client library: a cluster, its volumes, their files and versions, over any [`crate::rpc::Rpc`].
 //!
-//! [`BlobStore`] and [`Namespace`] are what the FUSE mount and the tools are written against; [`Volume`] is the real
-//! implementation of both. It is made of parts that know nothing of one another:
+//! [`BlobStore`], [`Namespace`] and [`Locks`] are what the FUSE mount and the tools are written against; [`Volume`] is the real
+//! implementation of all three. It is made of parts that know nothing of one another:
 //!
 //! | part | idea |
 //! |---|---|
@@ -15,6 +15,7 @@
 //! | `read`, `cache`, `flights` | plan, fetch once, assemble |
 //! | `collect`, `check` | deleting what nothing needs; reading every copy and comparing it with its checksums |
 //! | `sync`, `watch`, `files` | fsync, notices of change, whole files by path |
+//! | `locks` | locks on ranges of files, across all clients |
 
 mod admin;
 mod api;
@@ -28,6 +29,7 @@ mod flights;
 mod health;
 mod holds;
 mod link;
+mod locks;
 mod map;
 mod node_writer;
 mod nodes;
@@ -52,6 +54,7 @@ pub use check::*;
 pub use cluster::Cluster;
 pub use collect::{Collected, CollectionWork};
 pub use holds::{Held, Hold, Holder, InUse};
+pub use locks::{LockOutcome, LockWish, Locks};
 pub use options::ClientOptions;
 pub use volume::Volume;
 pub use watch::{Watch, WatchEvent};

@@ -97,7 +97,8 @@ impl Sessions {
         Self { link, host, purpose, holds: Arc::default(), current: Mutex::new(None), opening: tokio::sync::Mutex::new(()) }
     }
 
-    fn known(&self) -> Option<Arc<Session>> {
+    /// The open session, if there is one.
+    pub(crate) fn known(&self) -> Option<Arc<Session>> {
         lock(&self.current).clone()
     }
 

@@ -12,7 +12,7 @@ use crate::time::Timestamp;
 use crate::weave::{ByteRange, Operation, PageObject, Tree, Update};
 use crate::wire::{
     At, Author, BlobReply, BlobRequest, Change, ChangeReply, ClusterMap, ErrorKind, NamespaceAnswer, NamespaceChange,
-    ProviderRole, ProviderState, Query, Reply, Request, Space, Ticket, TicketRequest, VolumeInfo, VolumeReply, VolumeRequest,
+    ProviderRole, ProviderState, Query, Reply, Request, ServiceError, Space, Ticket, TicketRequest, VolumeInfo, VolumeReply, VolumeRequest,
 };
 use bytes::Bytes;
 use std::ops::Range;
@@ -66,9 +66,14 @@ impl Volume {
         mut operation: Operation,
         modified: Timestamp,
         author: Author,
+        only_in: Option<SessionId>,
     ) -> Result<Ticket, ClientError> {
         let reply = loop {
             let session = self.cluster.sessions.current(context).await?;
+            if only_in.is_some_and(|held| held != session.id) {
+                let message = "the session lapsed that held the writer's locks, and somebody else may hold them by now";
+                return Err(ServiceError::new(ErrorKind::SessionExpired, message).into());
+            }
             let copies = self.copies();
             self.adopt(context, session.id, copies, update_of(&mut operation)).await?;
             if let Operation::Compact { update, .. } = &operation {
@@ -165,11 +170,11 @@ impl BlobStore for Volume {
     #[tracing::instrument(level = "debug", skip_all, fields(request, volume = self.info.name, inode = %request.inode))]
     async fn publish(&self, request: PublishRequest) -> Result<Published, ClientError> {
         let context = self.cluster.context();
-        let PublishRequest { inode, operation, modified, author } = request;
+        let PublishRequest { inode, operation, modified, author, only_in } = request;
         let asked = first_offset(&operation);
         let _shared = self.publish_lock(inode).read().await;
         self.cluster.publisher.node_writer.ready(context, self.copies()).await?;
-        let ticket = self.order(context, inode, operation, modified, author).await?;
+        let ticket = self.order(context, inode, operation, modified, author, only_in).await?;
         let (blob, blob_version) = (ticket.blob, ticket.entry.version);
         let offset = ticket.entry.update.data.first().map_or(ticket.entry.size, |extent| extent.offset.saturating_sub(asked));
         let completed = self.cluster.publisher.complete(context, ticket, Stored::Acknowledged).await;

@@ -136,6 +136,9 @@ pub(super) struct MountFlags {
     /// List .versions in the root directory (it always answers, listed or not)
     #[arg(long)]
     pub show_versions: bool,
+    /// Keep locks of files to this host: quicker, but other mounts do not hear of them (always so with --local)
+    #[arg(long)]
+    pub local_locks: bool,
     /// How long a call waits for servers that are away before it fails [default: 30s]
     #[arg(long, value_name = "SPAN", value_parser = human::parse_duration)]
     pub timeout: Option<Duration>,

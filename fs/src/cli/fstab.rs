@@ -118,6 +118,7 @@ fn apply(how: &mut MountFlags, option: &str, sloppy: bool) -> Result<(), String>
         "ro" | "read_only" => how.read_only = true,
         "allow_other" => how.allow_other = true,
         "show_versions" => how.show_versions = true,
+        "local_locks" => how.local_locks = true,
         "timeout" => how.timeout = Some(human::parse_duration(needed()?).map_err(about)?),
         "cache_dir" => how.cache_dir = Some(needed()?.into()),
         "memory" => how.memory = Some(human::parse_size(needed()?).map_err(about)?),

@@ -104,6 +104,7 @@ fn mount_options(how: &MountFlags, mountpoint: &Path) -> MountOptions {
         allow_other: how.allow_other,
         read_only: how.read_only,
         show_versions: how.show_versions,
+        local_locks: how.local_locks,
         timeout: how.timeout.unwrap_or(MOUNT_TIMEOUT_DEFAULT),
         memory: how.memory.unwrap_or(CLIENT_MEMORY_DEFAULT),
         ..MountOptions::new(mountpoint, "")

@@ -27,6 +27,7 @@ impl Filesystem {
         let range = ByteRange::new(offset, offset.saturating_add(u64::from(length)));
         match self.handles.get(id).ok_or(Failure::Unknown)? {
             Open::Live(handle) => {
+                self.check_locks(&handle)?;
                 let (tree, segments) = {
                     let state = handle.file.state();
                     let tree = state.base(handle.node);
@@ -56,7 +57,7 @@ impl Filesystem {
     /// Writes, if that needs no waiting; `None` if it does. `kills_set_id` is the kernel's wish that set-id bits go.
     pub(crate) fn try_write(&self, id: HandleId, offset: u64, data: &[u8], kills_set_id: bool) -> Option<Result<(), Failure>> {
         let Some(handle) = self.handles.live(id) else { return Some(Err(Failure::Unknown)) };
-        if let Err(refusal) = check(&handle, offset, data.len()) {
+        if let Err(refusal) = check(&handle, offset, data.len()).and_then(|()| self.check_locks(&handle)) {
             return Some(Err(refusal));
         }
         {
@@ -87,6 +88,7 @@ impl Filesystem {
     ) -> Result<(), Failure> {
         let handle = self.handles.live(id).ok_or(Failure::Unknown)?;
         check(&handle, offset, data.len())?;
+        self.check_locks(&handle)?;
         if kills_set_id {
             self.drop_set_id_of(caller, &handle.file).await?;
         }

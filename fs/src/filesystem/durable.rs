@@ -13,8 +13,29 @@ use crate::handle::{Handle, HandleId, Open};
 use std::sync::atomic::Ordering;
 
 impl Filesystem {
-    /// `close(2)` of one descriptor.
-    pub(crate) async fn flush(&self, caller: Caller, id: HandleId) -> Result<(), Failure> {
+    /// `close(2)` of one descriptor, if nothing has to be waited for; `None` if something does.
+    pub(crate) fn try_flush(&self, id: HandleId) -> Option<Result<(), Failure>> {
+        match self.handles.get(id) {
+            Some(Open::Live(handle)) => {
+                let state = handle.file.state();
+                let is_idle = !state.is_dirty() && state.lost.is_empty() && !handle.file.locks.is_used();
+                is_idle.then_some(Ok(()))
+            }
+            Some(Open::Old(_) | Open::Directory(_)) => Some(Ok(())),
+            None => Some(Err(Failure::Unknown)),
+        }
+    }
+
+    /// `close(2)` of one descriptor, by `owner` of locks.
+    pub(crate) async fn flush(&self, caller: Caller, id: HandleId, owner: u64) -> Result<(), Failure> {
+        let flushed = self.flush_content(caller, id).await;
+        if let Some(handle) = self.handles.live(id) {
+            self.drop_locks(&handle.file, owner).await;
+        }
+        flushed
+    }
+
+    async fn flush_content(&self, caller: Caller, id: HandleId) -> Result<(), Failure> {
         match self.handles.get(id).ok_or(Failure::Unknown)? {
             Open::Live(handle) => {
                 let is_bare_cut = handle.file.state().pending.is_bare_cut();
@@ -46,6 +67,7 @@ impl Filesystem {
         let Some(Open::Live(handle)) = self.handles.remove(id) else { return };
         // What was written through a mapping after the last close. A failure was logged; nobody is left to be told.
         let _ = self.publish_for(&handle).await;
+        self.drop_locks_of(&handle).await;
         handle.file.state().detach(handle.node, id, handle.mode.write);
     }
 
@@ -82,6 +104,7 @@ impl Filesystem {
         if let Some(errno) = lost() {
             return Err(Failure::Lost(errno));
         }
+        self.check_locks(handle)?;
         self.publish(&handle.file, |pending| pending.contributors.contains(&handle.id)).await?;
         lost().map_or(Ok(()), |errno| Err(Failure::Lost(errno)))
     }

@@ -32,6 +32,11 @@ impl Kernel {
         Self { runtime, cache: OnceLock::new(), pages: Mutex::default() }
     }
 
+    /// Where background work runs.
+    pub(crate) fn runtime(&self) -> &Handle {
+        &self.runtime
+    }
+
     /// The way to the kernel, known once the filesystem is mounted.
     pub(crate) fn connect(&self, cache: Arc<dyn KernelCache>) {
         if self.cache.set(cache).is_err() {

@@ -13,10 +13,12 @@ mod entry;
 mod history;
 mod holds;
 mod kernel;
+mod locks;
 mod look_up;
 mod names;
 mod open;
 mod recent;
+mod signals;
 mod space;
 #[cfg(test)]
 mod tests;
@@ -27,6 +29,7 @@ pub(crate) use attributes::AttributeRequest;
 pub(crate) use directory::DirectoryStream;
 pub(crate) use entry::Entry;
 pub(crate) use kernel::{Kernel, KernelCache};
+pub(crate) use locks::LockAsk;
 pub(crate) use names::{RenameMode, new_inode};
 pub(crate) use open::{NewFile, Opened};
 pub(crate) use space::{Seek, SpaceChange};
@@ -64,6 +67,8 @@ pub(crate) struct Settings {
     pub(crate) attribute_lifetime: Duration,
     /// Whether the root lists `.versions`.
     pub(crate) show_versions: bool,
+    /// Whether locks are left to the kernel, and no other mount hears of them.
+    pub(crate) local_locks: bool,
     /// Bytes of dirty data.
     pub(crate) write_memory: u64,
     /// How much one handle may have fetched ahead.
@@ -172,6 +177,11 @@ impl Filesystem {
     fn author(&self, caller: Caller) -> Author {
         let program = std::fs::read_to_string(format!("/proc/{}/comm", caller.pid)).unwrap_or_default();
         Author { uid: caller.uid, host: self.settings.host.clone(), program: program.trim_end().to_owned() }
+    }
+
+    /// Whether locks are the kernel's affair.
+    pub(crate) fn has_local_locks(&self) -> bool {
+        self.settings.local_locks
     }
 
     /// Publishes the update in the making, if `wanted`.

@@ -104,7 +104,7 @@ impl Filesystem {
         }
         // Through the page cache, the kernel cuts a write where it leaves a page that it knows only in part, at places that
         // follow from where *it* believes the file to end. An append must stay in one piece.
-        Ok(Opened { handle: id, direct: mode.append, keep_cache, no_flush: !mode.write })
+        Ok(Opened { handle: id, direct: mode.append, keep_cache, no_flush: !mode.write && self.settings.local_locks })
     }
 
     /// `O_TRUNC` is part of what the handle will publish: nobody elsewhere sees the empty file in between.

@@ -3,7 +3,7 @@
 use fuser::{
     BsdFileFlags, CopyFileRangeFlags, Errno, FileHandle, FopenFlags, Generation, INodeNo, InitFlags, IoctlFlags, KernelConfig,
     LockOwner, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty,
-    ReplyEntry, ReplyIoctl, ReplyLseek, ReplyOpen, ReplyStatfs, ReplyWrite, ReplyXattr, Request, TimeOrNow, WriteFlags,
+    ReplyEntry, ReplyIoctl, ReplyLock, ReplyLseek, ReplyOpen, ReplyStatfs, ReplyWrite, ReplyXattr, Request, TimeOrNow, WriteFlags,
 };
 use std::ffi::OsStr;
 use std::io;
@@ -12,12 +12,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use weft_common::weave::ByteRange;
-use weft_common::wire::{AttributeChange, Attributes, ErrorKind, NewInode, XattrMode};
+use weft_common::wire::{AttributeChange, Attributes, ErrorKind, LockKind, LockRange, NewInode, XattrMode};
 
 use super::convert::{errno, file_attr, file_type, node, open_mode, permissions, timestamp};
 use super::{Adapter, caller};
 use crate::errno::Failure;
-use crate::filesystem::{AttributeRequest, Entry, NewFile, Opened, RenameMode, Seek, SpaceChange, new_inode};
+use crate::filesystem::{AttributeRequest, Entry, LockAsk, NewFile, Opened, RenameMode, Seek, SpaceChange, new_inode};
 use crate::handle::HandleId;
 use crate::inode::NodeId;
 
@@ -56,6 +56,11 @@ impl fuser::Filesystem for Adapter {
         for capability in CAPABILITIES {
             // An older kernel does without.
             let _ = config.add_capabilities(capability);
+        }
+        if !self.filesystem.has_local_locks() {
+            for capability in [InitFlags::FUSE_POSIX_LOCKS, InitFlags::FUSE_FLOCK_LOCKS] {
+                let _ = config.add_capabilities(capability);
+            }
         }
         // Each answers the nearest value that is possible.
         let _ = config.set_max_write(WRITE_BYTES_MAX).or_else(|nearest| config.set_max_write(nearest));
@@ -241,9 +246,56 @@ impl fuser::Filesystem for Adapter {
         }
     }
 
-    fn flush(&self, request: &Request, _: INodeNo, handle: FileHandle, _: LockOwner, reply: ReplyEmpty) {
+    fn flush(&self, request: &Request, _: INodeNo, handle: FileHandle, owner: LockOwner, reply: ReplyEmpty) {
+        let handle = handle_id(handle);
+        match Self::guarded(request, "flush", || self.filesystem.try_flush(handle)).flatten() {
+            Some(flushed) => Self::inline(request, "flush", reply, || flushed, answer_done),
+            None => {
+                let (filesystem, caller) = (Arc::clone(&self.filesystem), caller(request));
+                let work = async move { filesystem.flush(caller, handle, owner.0).await };
+                self.spawn(request, "flush", reply, work, answer_done);
+            }
+        }
+    }
+
+    fn getlk(
+        &self,
+        request: &Request,
+        _: INodeNo,
+        handle: FileHandle,
+        owner: LockOwner,
+        first: u64,
+        last: u64,
+        kind: i32,
+        pid: u32,
+        reply: ReplyLock,
+    ) {
+        let filesystem = Arc::clone(&self.filesystem);
+        let ask = lock_ask(owner, (first, last), kind, pid, false);
+        let work = async move { filesystem.test_lock(handle_id(handle), ask?).await };
+        self.spawn(request, "getlk", reply, work, move |reply, found| match found {
+            Some(lock) => reply.locked(lock.range.first, lock.range.last, lock_type(lock.kind), lock.pid),
+            None => reply.locked(first, last, libc::F_UNLCK, 0),
+        });
+    }
+
+    fn setlk(
+        &self,
+        request: &Request,
+        _: INodeNo,
+        handle: FileHandle,
+        owner: LockOwner,
+        first: u64,
+        last: u64,
+        kind: i32,
+        pid: u32,
+        wait: bool,
+        reply: ReplyEmpty,
+    ) {
         let (filesystem, caller) = (Arc::clone(&self.filesystem), caller(request));
-        self.spawn(request, "flush", reply, async move { filesystem.flush(caller, handle_id(handle)).await }, answer_done);
+        let ask = lock_ask(owner, (first, last), kind, pid, wait);
+        let work = async move { filesystem.set_lock(caller, handle_id(handle), ask?).await };
+        self.spawn(request, "setlk", reply, work, answer_done);
     }
 
     fn release(
@@ -472,6 +524,23 @@ impl super::Refuse for Answered {
 
 fn handle_id(handle: FileHandle) -> HandleId {
     HandleId(handle.0)
+}
+
+fn lock_ask(owner: LockOwner, (first, last): (u64, u64), kind: i32, pid: u32, wait: bool) -> Result<LockAsk, Failure> {
+    let kind = match kind {
+        libc::F_RDLCK => Some(LockKind::Shared),
+        libc::F_WRLCK => Some(LockKind::Exclusive),
+        libc::F_UNLCK => None,
+        _ => return Err(Failure::Refused(ErrorKind::InvalidArgument, "a lock is shared, exclusive, or given back")),
+    };
+    Ok(LockAsk { owner: owner.0, kind, range: LockRange { first, last }, pid, wait })
+}
+
+fn lock_type(kind: LockKind) -> i32 {
+    match kind {
+        LockKind::Shared => libc::F_RDLCK,
+        LockKind::Exclusive => libc::F_WRLCK,
+    }
 }
 
 fn answer_done(reply: ReplyEmpty, (): ()) {

@@ -11,7 +11,7 @@ use weft_common::name::FileName;
 use weft_common::weave::Tree;
 use weft_common::wire::Attributes;
 
-use super::HandleId;
+use super::{HandleId, LockBook};
 use crate::inode::NodeId;
 use crate::lock;
 use crate::read::plan;
@@ -139,6 +139,15 @@ impl State {
         }
     }
 
+    /// Moves a view to the newest state, pinned or not. Whether its content is another one now.
+    pub(crate) fn move_to_newest(&mut self, node: NodeId) -> bool {
+        let newest = self.newest.clone();
+        let Some(view) = self.view_mut(node) else { return false };
+        let has_moved = view.attributes.tree != newest.tree;
+        view.attributes = newest;
+        has_moved
+    }
+
     /// A handle more on the view of `node`, which shows the newest state if it is new or may be moved.
     pub(crate) fn attach(&mut self, node: NodeId, writes: bool) {
         if self.view(node).is_none() {
@@ -187,6 +196,8 @@ pub(crate) struct File {
     pub(crate) publishing: tokio::sync::Mutex<()>,
     /// A name that it was found by, for logs.
     pub(crate) name: Option<FileName>,
+    /// Locks that programs here hold of it.
+    pub(crate) locks: LockBook,
     state: Mutex<State>,
 }
 
@@ -213,7 +224,7 @@ impl FileTable {
         let (file, users) = files.entry(newest.inode).or_insert_with(|| {
             let state = Mutex::new(State::new(newest.clone()));
             let publishing = tokio::sync::Mutex::new(());
-            (Arc::new(File { inode: newest.inode, publishing, name, state }), 0)
+            (Arc::new(File { inode: newest.inode, publishing, name, locks: LockBook::default(), state }), 0)
         });
         *users += 1;
         FileRef { table: Arc::clone(self), file: Arc::clone(file) }

@@ -3,8 +3,10 @@
 //! A [`File`] is a live file that is open, shared by its handles; a [`Handle`] is one `open(2)`.
 
 mod file;
+mod locks;
 
 pub(crate) use file::{File, FileRef, FileTable, Freshness, State};
+pub(crate) use locks::{LockBook, Stop};
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};

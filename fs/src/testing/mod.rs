@@ -1,5 +1,6 @@
 //! A volume in memory, and a mount of it without a kernel: what the tests of operations run on.
 
+mod locks;
 mod namespace;
 mod volume;
 
@@ -60,6 +61,7 @@ impl TestMount {
             entry_lifetime: Duration::ZERO,
             attribute_lifetime: Duration::ZERO,
             show_versions: false,
+            local_locks: false,
             write_memory,
             read_ahead_max: 1 << 20,
             control: "weft://host/show identity=/etc/weft".to_owned(),
@@ -135,7 +137,7 @@ impl TestMount {
 
     /// Closes a handle.
     pub(crate) async fn close(&self, handle: HandleId) -> Result<(), Failure> {
-        let flushed = self.filesystem.flush(ROOT_USER, handle).await;
+        let flushed = self.filesystem.flush(ROOT_USER, handle, 0).await;
         self.filesystem.release(handle).await;
         flushed
     }

@@ -11,7 +11,7 @@ use weft_common::client::{BlobStore, ClientError, PublishRequest, Published};
 use weft_common::id::{BlobId, BlobVersion, GroupId, InodeNumber, PageObjectId, SessionId, VolumeId};
 use weft_common::limits::PAGE_SIZE_MIN;
 use weft_common::weave::{ByteRange, Geometry, Operation, PageObject, Tree, Update};
-use weft_common::wire::{Author, Change, ChangeKind, ChangeReply, ErrorKind, ServiceError};
+use weft_common::wire::{Author, Change, ChangeKind, ChangeReply, ErrorKind, FileLock, ServiceError};
 
 use super::namespace::Names;
 use crate::lock;
@@ -40,6 +40,9 @@ pub(crate) struct FakeVolume {
     pub(crate) full: AtomicBool,
     /// What `losses` answers.
     pub(crate) losses: AtomicU64,
+    pub(super) locks: Mutex<HashMap<InodeNumber, Vec<FileLock>>>,
+    /// The client's session.
+    pub(crate) session: AtomicU64,
 }
 
 impl FakeVolume {
@@ -58,6 +61,8 @@ impl FakeVolume {
             syncs: AtomicU64::new(0),
             full: AtomicBool::new(false),
             losses: AtomicU64::new(0),
+            locks: Mutex::default(),
+            session: AtomicU64::new(1),
         })
     }
 
@@ -153,6 +158,9 @@ impl BlobStore for FakeVolume {
     async fn publish(&self, request: PublishRequest) -> Result<Published, ClientError> {
         let _permit = self.gate.acquire().await.expect("the gate stays");
         planted(&self.publish_failure)?;
+        if request.only_in.is_some_and(|session| session.0 != self.session.load(Ordering::Relaxed)) {
+            return Err(ServiceError::new(ErrorKind::SessionExpired, "locks are lost").into());
+        }
         let mut names = lock(&self.names);
         let old = names.inode(request.inode).ok_or_else(|| ServiceError::new(ErrorKind::NotFound, "no such inode"))?.tree;
         let old = old.ok_or_else(|| ServiceError::new(ErrorKind::InvalidArgument, "no file"))?;

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 use weft_common::client::{ClientError, PublishRequest, Published};
-use weft_common::id::{BlobId, BlobVersion, InodeNumber};
+use weft_common::id::{BlobId, BlobVersion};
 use weft_common::time::Timestamp;
 use weft_common::wire::{Attributes, ChangeReply, ErrorKind};
 
@@ -65,7 +65,7 @@ impl Publisher {
 
     /// Publishes what is on its way.
     async fn finish(&self, file: &File, layer: &Arc<Pending>) -> Result<(), Failure> {
-        match self.deliver(file.inode, layer).await {
+        match self.deliver(file, layer).await {
             Ok(published) => {
                 self.settle(file, layer, &published);
                 Ok(())
@@ -144,10 +144,11 @@ impl Publisher {
         Some(layer)
     }
 
-    async fn deliver(&self, inode: InodeNumber, layer: &Pending) -> Result<Published, ClientError> {
+    async fn deliver(&self, file: &File, layer: &Pending) -> Result<Published, ClientError> {
         let operation = layer.operation().await?;
         let modified = layer.modified.unwrap_or_else(|| Timestamp::from(std::time::SystemTime::now()));
-        self.volume.publish(PublishRequest { inode, operation, modified, author: layer.author.clone() }).await
+        let (inode, author, only_in) = (file.inode, layer.author.clone(), file.locks.session());
+        self.volume.publish(PublishRequest { inode, operation, modified, author, only_in }).await
     }
 
     /// Moves every view of this mount to what was published.

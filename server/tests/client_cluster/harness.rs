@@ -183,7 +183,7 @@ pub(crate) async fn publish(
 ) -> Result<weft_common::client::Published, weft_common::client::ClientError> {
     use weft_common::client::BlobStore;
     let (operation, modified, author) = (Operation::Write(update), Timestamp(1), Author::default());
-    volume.publish(PublishRequest { inode, operation, modified, author }).await
+    volume.publish(PublishRequest { inode, operation, modified, author, only_in: None }).await
 }
 
 /// Space and counts of the volume; here to see that queries of all kinds pass.

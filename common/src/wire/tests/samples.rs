@@ -97,8 +97,16 @@ fn cluster_map() -> ClusterMap {
 
 /// Requests.
 pub(super) fn requests() -> Vec<Request> {
-    let sets =
-        [volume_requests(), session_requests(), queries(), changes(), blob_requests(), provider_requests(), history_requests()];
+    let sets = [
+        volume_requests(),
+        session_requests(),
+        queries(),
+        changes(),
+        blob_requests(),
+        provider_requests(),
+        history_requests(),
+        lock_requests(),
+    ];
     sets.into_iter().flatten().collect()
 }
 
@@ -285,6 +293,36 @@ fn history_requests() -> Vec<Request> {
     requests.map(Request::History).into()
 }
 
+fn file_lock() -> FileLock {
+    let owner = LockOwner { session: SessionId(6), number: 21 };
+    FileLock { owner, kind: LockKind::Exclusive, range: LockRange { first: 22, last: u64::MAX }, pid: 23 }
+}
+
+fn lock_requests() -> Vec<Request> {
+    let (volume, inode, lock) = (VolumeId(2), InodeNumber(12), file_lock());
+    let shared = FileLock { kind: LockKind::Shared, ..lock };
+    let wait = Some(LockWait { number: 24, wait_ms: 25 });
+    let requests = [
+        LockRequest::Take { volume, inode, key: KEY, lock, wait },
+        LockRequest::Release { volume, inode, key: KEY, owner: lock.owner, range: lock.range },
+        LockRequest::Cancel { volume, inode, owner: lock.owner, number: 24 },
+        LockRequest::Test { volume, inode, lock: shared },
+    ];
+    requests.map(Request::Lock).into()
+}
+
+fn lock_replies() -> Vec<Reply> {
+    let replies = [
+        LockReply::Taken(Some(Box::new(attributes()))),
+        LockReply::Released,
+        LockReply::InTheWay(file_lock()),
+        LockReply::Free,
+        LockReply::Deadlock,
+        LockReply::Cancelled,
+    ];
+    replies.map(Reply::Lock).into()
+}
+
 fn history_replies() -> Vec<Reply> {
     let job = CollectionJob { dropped: tree(), older: BlobVersion(3), newer: Some(tree()) };
     let blob = BlobState {
@@ -329,7 +367,7 @@ fn history_replies() -> Vec<Reply> {
 
 /// Replies.
 pub(super) fn replies() -> Vec<Reply> {
-    [manager_replies(), namespace_replies(), provider_replies(), history_replies()].into_iter().flatten().collect()
+    [manager_replies(), namespace_replies(), provider_replies(), history_replies(), lock_replies()].into_iter().flatten().collect()
 }
 
 fn manager_replies() -> Vec<Reply> {

@@ -15,7 +15,7 @@ async fn a_handle_that_lost_data_stays_failed() {
     let node = mount.find("frame").await.unwrap().node;
     mount.write(handle, 0, b"bad").await.unwrap();
     volume.fail_publications(Some(ErrorKind::Unavailable));
-    assert_eq!(errno(mount.filesystem.flush(ROOT_USER, handle).await), libc::EIO);
+    assert_eq!(errno(mount.filesystem.flush(ROOT_USER, handle, 0).await), libc::EIO);
     volume.fail_publications(None);
     assert_eq!(errno(mount.write(handle, 0, b"more").await), libc::EIO);
     assert_eq!(errno(mount.filesystem.fsync(handle).await), libc::EIO);
@@ -78,7 +78,7 @@ async fn a_loss_of_power_elsewhere_reaches_the_fsync_of_every_file_open_then() {
     let (first, second) = (mount.create(NodeId::ROOT, "first").await, mount.create(NodeId::ROOT, "second").await);
     for handle in [first, second] {
         mount.write(handle, 0, b"frame").await.unwrap();
-        mount.filesystem.flush(ROOT_USER, handle).await.unwrap();
+        mount.filesystem.flush(ROOT_USER, handle, 0).await.unwrap();
     }
     volume.losses.store(1, std::sync::atomic::Ordering::Relaxed);
     let later = mount.create(NodeId::ROOT, "later").await;

@@ -3,6 +3,7 @@
 mod copies;
 mod failures;
 mod history;
+mod locks;
 mod names;
 mod views;
 mod writes;

@@ -95,7 +95,7 @@ async fn a_read_during_publication_sees_what_was_written() {
     let gate = volume.gate.acquire_many(1_000_000).await.unwrap();
     let flushing = tokio::spawn({
         let mount = Arc::clone(&mount);
-        async move { mount.filesystem.flush(crate::testing::ROOT_USER, handle).await }
+        async move { mount.filesystem.flush(crate::testing::ROOT_USER, handle, 0).await }
     });
     while !mount.filesystem.files.all().iter().any(|file| file.state().in_flight.is_some()) {
         tokio::task::yield_now().await;

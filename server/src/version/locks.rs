@@ -4,15 +4,12 @@
 //! again. What goes with a session is found by `LOCKED_BY` rows, so that its end costs what it held and not what all hold.
 //! Who *waits* for a lock is soft (`service/lock_waits.rs`): a client asks again.
 
-mod ranges;
-#[cfg(test)]
-mod tests;
-
 use crate::version::core::Effect;
 use crate::version::failure::Failure;
 use crate::version::kv::{Kv, KvError};
 use crate::version::sessions::{Admission, Remembered, admit};
 use crate::version::{namespace, table, volumes};
+use weft_common::file_locks;
 use weft_common::id::{InodeNumber, SessionId, VolumeId};
 use weft_common::limits::{LOCKED_FILES_PER_SESSION_MAX, LOCKS_PER_FILE_MAX};
 use weft_common::wire::{
@@ -30,13 +27,13 @@ pub(crate) fn of_file(kv: &dyn Kv, place: Place) -> Result<Vec<FileLock>, KvErro
 
 /// What would keep `wanted` from being taken.
 pub(crate) fn in_the_way(kv: &dyn Kv, place: Place, wanted: &FileLock) -> Result<Option<FileLock>, KvError> {
-    Ok(ranges::in_the_way(&of_file(kv, place)?, wanted).copied())
+    Ok(file_locks::in_the_way(&of_file(kv, place)?, wanted).copied())
 }
 
 /// Whose locks those are.
 pub(crate) fn owners_in_the_way(kv: &dyn Kv, place: Place, wanted: &FileLock) -> Result<Vec<LockOwner>, KvError> {
     let held = of_file(kv, place)?;
-    let mut owners: Vec<_> = ranges::all_in_the_way(&held, wanted).map(|lock| lock.owner).collect();
+    let mut owners: Vec<_> = file_locks::all_in_the_way(&held, wanted).map(|lock| lock.owner).collect();
     owners.dedup();
     Ok(owners)
 }
@@ -110,10 +107,10 @@ fn check(request: &LockRequest, key: &RequestKey, owner: LockOwner) -> Result<()
 fn take(kv: &mut dyn Kv, place: Place, wanted: FileLock, effects: &mut Vec<Effect>) -> Result<LockReply, Failure> {
     volumes::settings(kv, place.0)?;
     let held = of_file(kv, place)?;
-    if let Some(lock) = ranges::in_the_way(&held, &wanted) {
+    if let Some(lock) = file_locks::in_the_way(&held, &wanted) {
         return Ok(LockReply::InTheWay(*lock));
     }
-    let locks = ranges::with(&held, wanted);
+    let locks = file_locks::with(&held, wanted);
     if locks.len() > LOCKS_PER_FILE_MAX {
         let message = format!("the file has {LOCKS_PER_FILE_MAX} locks, which is as many as a file has");
         return Err(Failure::refuse(ErrorKind::TooManyLocks, message));
@@ -137,7 +134,7 @@ fn release(
     effects: &mut Vec<Effect>,
 ) -> Result<LockReply, Failure> {
     let held = of_file(kv, place)?;
-    let left = ranges::without(&held, owner, range);
+    let left = file_locks::without(&held, owner, range);
     if left != held {
         if left.len() > LOCKS_PER_FILE_MAX {
             let message = format!("what is left would be more than {LOCKS_PER_FILE_MAX} locks of one file");

@@ -1,17 +1,21 @@
 //! The locks of one file as a list: who is in the way of whom, and what is left of a range when part of it changes.
 //!
 //! The rules are those of `fcntl(2)`. Each byte has at most one kind of lock for each owner; taking one replaces what the owner
-//! had there, so that ranges split and grow together. A lock never is in the way of its own owner's.
+//! had there, so that ranges split and grow together. The version manager decides by them, and a mount knows by them what it holds. A lock never is in the way of its own owner's.
 
-use weft_common::wire::{FileLock, LockKind, LockOwner, LockRange};
+#[cfg(test)]
+mod tests;
+
+use crate::wire::{FileLock, LockKind, LockOwner, LockRange};
 
 /// The first lock that keeps `wanted` from being taken.
-pub(super) fn in_the_way<'a>(held: &'a [FileLock], wanted: &FileLock) -> Option<&'a FileLock> {
+#[must_use]
+pub fn in_the_way<'a>(held: &'a [FileLock], wanted: &FileLock) -> Option<&'a FileLock> {
     all_in_the_way(held, wanted).next()
 }
 
 /// All of them.
-pub(super) fn all_in_the_way<'a>(held: &'a [FileLock], wanted: &FileLock) -> impl Iterator<Item = &'a FileLock> {
+pub fn all_in_the_way<'a>(held: &'a [FileLock], wanted: &FileLock) -> impl Iterator<Item = &'a FileLock> {
     let (owner, kind, range) = (wanted.owner, wanted.kind, wanted.range);
     held.iter().filter(move |lock| {
         let excludes = lock.kind == LockKind::Exclusive || kind == LockKind::Exclusive;
@@ -20,7 +24,8 @@ pub(super) fn all_in_the_way<'a>(held: &'a [FileLock], wanted: &FileLock) -> imp
 }
 
 /// `held` once `owner` holds nothing of `range`. Locks stay in the order of owner and first byte.
-pub(super) fn without(held: &[FileLock], owner: LockOwner, range: LockRange) -> Vec<FileLock> {
+#[must_use]
+pub fn without(held: &[FileLock], owner: LockOwner, range: LockRange) -> Vec<FileLock> {
     let mut left = Vec::with_capacity(held.len() + 1);
     for lock in held {
         if lock.owner != owner || !lock.range.meets(&range) {
@@ -38,7 +43,8 @@ pub(super) fn without(held: &[FileLock], owner: LockOwner, range: LockRange) -> 
 }
 
 /// `held` once `taken` is held as well. Nothing may be in its way.
-pub(super) fn with(held: &[FileLock], taken: FileLock) -> Vec<FileLock> {
+#[must_use]
+pub fn with(held: &[FileLock], taken: FileLock) -> Vec<FileLock> {
     let mut locks = without(held, taken.owner, taken.range);
     let mut grown = taken;
     locks.retain(|lock| {

@@ -1,8 +1,8 @@
 //! Ranges against a model that keeps each byte's holders apart.
 
-use super::ranges::{all_in_the_way, with, without};
-use weft_common::id::SessionId;
-use weft_common::wire::{FileLock, LockKind, LockOwner, LockRange};
+use super::{all_in_the_way, with, without};
+use crate::id::SessionId;
+use crate::wire::{FileLock, LockKind, LockOwner, LockRange};
 
 const BYTES: u64 = 12;
 

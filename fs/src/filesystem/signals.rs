@@ -1,0 +1,72 @@
+//! Signals that programs get while they wait for an answer.
+//!
+//! The kernel tells a filesystem of them by a request of its own (`FUSE_INTERRUPT`), which the FUSE library does not hand on. Until a call
+//! is answered not even SIGKILL ends its program. So whatever waits for long looks at what the kernel says of the thread.
+
+use super::Caller;
+use std::time::Duration;
+
+/// Between two looks: not felt by who presses Ctrl-C, and nothing beside the waiting.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// Returns when a signal waits for the caller that ends its call, or the caller is gone. Never, if the kernel does not tell.
+pub(super) async fn interrupted(caller: Caller) {
+    loop {
+        tokio::time::sleep(PAUSE).await;
+        match std::fs::read_to_string(format!("/proc/{}/status", caller.pid)) {
+            Ok(status) if is_signalled(&status) => return,
+            Ok(_) => {}
+            // A thread of a process namespace that is not seen from here has the number 0.
+            Err(_) if caller.pid == 0 => std::future::pending().await,
+            Err(_) => return,
+        }
+    }
+}
+
+/// Reads `/proc/TID/status`: whether a signal is pending that is neither blocked nor ignored, and does not merely stop the process.
+fn is_signalled(status: &str) -> bool {
+    let mask = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+        u64::from_str_radix(line.trim(), 16).ok()
+    };
+    let (Some(own), Some(shared), Some(blocked), Some(ignored), Some(caught)) =
+        (mask("SigPnd:"), mask("ShdPnd:"), mask("SigBlk:"), mask("SigIgn:"), mask("SigCgt:"))
+    else {
+        return false;
+    };
+    let stops = [libc::SIGSTOP, libc::SIGTSTP, libc::SIGTTIN, libc::SIGTTOU].iter().fold(0, |all, signal| all | bit(*signal));
+    (own | shared) & !blocked & !ignored & !(stops & !caught) != 0
+}
+
+fn bit(signal: i32) -> u64 {
+    1 << (signal - 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn status(own: u64, shared: u64, blocked: u64, ignored: u64, caught: u64) -> String {
+        format!(
+            "Name:\tcat\nSigPnd:\t{own:016x}\nShdPnd:\t{shared:016x}\nSigBlk:\t{blocked:016x}\nSigIgn:\t{ignored:016x}\nSigCgt:\t{caught:016x}\n"
+        )
+    }
+
+    #[test]
+    fn a_signal_counts_if_it_would_be_delivered() {
+        let (interrupt, stop) = (bit(libc::SIGINT), bit(libc::SIGTSTP));
+        assert!(is_signalled(&status(interrupt, 0, 0, 0, 0)) && is_signalled(&status(0, interrupt, 0, 0, interrupt)));
+        assert!(!is_signalled(&status(0, 0, 0, 0, interrupt)), "none is there");
+        assert!(!is_signalled(&status(0, interrupt, interrupt, 0, 0)) && !is_signalled(&status(interrupt, 0, 0, interrupt, 0)));
+        assert!(!is_signalled(&status(stop, 0, 0, 0, 0)) && is_signalled(&status(stop, 0, 0, 0, stop)));
+        assert!(!is_signalled("no status"));
+    }
+
+    #[tokio::test]
+    async fn a_thread_that_is_gone_is_interrupted_and_one_that_lives_is_not() {
+        let caller = |pid| Caller { uid: 0, gid: 0, pid };
+        interrupted(caller(i32::MAX as u32)).await;
+        let own = tokio::time::timeout(4 * PAUSE, interrupted(caller(std::process::id())));
+        assert!(own.await.is_err());
+    }
+}
