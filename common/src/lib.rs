@@ -10,6 +10,7 @@
 //! [`rpc`] (one trait for every way to reach a server), [`transport`] (QUIC) and [`client`] (the blob store and namespace
 //! that the FUSE mount and the tools are built on).
 
+pub mod acl;
 pub mod blob;
 pub mod checksum;
 pub mod file_locks;

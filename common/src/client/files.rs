@@ -22,7 +22,7 @@ impl Volume {
         let (parent, name) = self.place(path, At::Head).await?;
         let (uid, gid) = (rustix::process::getuid().as_raw(), rustix::process::getgid().as_raw());
         let (parent, inode) = (parent.inode, NewInode::File);
-        let change = Change::Create { parent, name, inode, mode: 0o644, uid, gid, exclusive: true };
+        let change = Change::Create { parent, name, inode, mode: 0o644, uid, gid, exclusive: true, umask: 0 };
         let reply = self.change(&self.author(), change).await?;
         reply.attributes.ok_or_else(|| not_found(path))
     }

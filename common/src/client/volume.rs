@@ -12,7 +12,8 @@ use crate::time::Timestamp;
 use crate::weave::{ByteRange, Operation, PageObject, Tree, Update};
 use crate::wire::{
     At, Author, BlobReply, BlobRequest, Change, ChangeReply, ClusterMap, ErrorKind, NamespaceAnswer, NamespaceChange,
-    ProviderRole, ProviderState, Query, Reply, Request, ServiceError, Space, Ticket, TicketRequest, VolumeInfo, VolumeReply, VolumeRequest,
+    ProviderRole, ProviderState, Query, Reply, Request, ServiceError, Space, Ticket, TicketRequest, VolumeInfo, VolumeReply,
+    VolumeRequest,
 };
 use bytes::Bytes;
 use std::ops::Range;

@@ -64,6 +64,8 @@ pub struct Attributes {
     pub born: Timestamp,
     /// The volume version that this state is from: it was made by this N and holds until the next one that touches the inode.
     pub version: VolumeVersion,
+    /// Names and values of its extended attributes together: 0 if it has none, so that nobody need ask.
+    pub xattr_bytes: u32,
     /// A file's content.
     pub tree: Option<Tree>,
 }
@@ -385,7 +387,7 @@ pub enum Change {
         name: FileName,
         /// What it is.
         inode: NewInode,
-        /// Low 12 bits of `st_mode`.
+        /// Low 12 bits of `st_mode`, as the program asked for them.
         mode: u16,
         /// Owner.
         uid: u32,
@@ -393,6 +395,8 @@ pub enum Change {
         gid: u32,
         /// Whether an existing *file* of that name is an error; if not, it is answered as if just made.
         exclusive: bool,
+        /// Bits that the program's process keeps out of the mode, unless the directory has a default access control list.
+        umask: u16,
     },
     /// Another name for a file. Reply: its attributes.
     Link {

@@ -42,6 +42,8 @@ pub(super) enum Command {
     Volume(VolumeCommand),
     /// Show what changed, when, and by whom
     Log(LogArgs),
+    /// Show changes as they happen, on whatever host
+    Watch(WatchArgs),
     /// Show what differs between two versions
     Diff(DiffArgs),
     /// Make a past state the present one, as a new version
@@ -262,6 +264,29 @@ pub(super) struct LogArgs {
     #[arg(long, short = 'n', value_name = "N", default_value_t = 50)]
     pub limit: usize,
     /// How it is printed.
+    #[command(flatten)]
+    pub format: Format,
+    /// Who we are.
+    #[command(flatten)]
+    pub identity: IdentityArgs,
+}
+
+/// `weft watch`.
+#[derive(Args, Clone, Debug)]
+#[command(
+    after_help = "Examples:\n  weft watch /mnt/show                          every change of the volume from now on\n  weft watch shots --since 1200 --json          those behind version 1200 as well; goes on where another watch ended\n  weft watch shots --limit 1                    wait for the next change"
+)]
+pub(super) struct WatchArgs {
+    /// A file or directory: a path in a mount, or weft://HOST/VOLUME/PATH
+    #[arg(value_hint = ValueHint::AnyPath, default_value = ".")]
+    pub target: OsString,
+    /// Begin behind this version (a number, a tag, or @TIME) and not with the next change
+    #[arg(long, value_name = "N")]
+    pub since: Option<VersionSpec>,
+    /// End after so many changes
+    #[arg(long, short = 'n', value_name = "COUNT")]
+    pub limit: Option<u64>,
+    /// How it is printed; with --json one object on each line.
     #[command(flatten)]
     pub format: Format,
     /// Who we are.

@@ -14,12 +14,12 @@ use weft_common::wire::{At, Author, ChangeKind, ChangeRecord, FileKind, HistoryS
 
 /// One row of a directory's log.
 #[derive(Debug, Serialize)]
-struct ChangeRow {
-    version: u64,
-    time: String,
-    kind: &'static str,
-    path: String,
-    old_path: Option<String>,
+pub(super) struct ChangeRow {
+    pub(super) version: u64,
+    pub(super) time: String,
+    pub(super) kind: &'static str,
+    pub(super) path: String,
+    pub(super) old_path: Option<String>,
     size: Option<u64>,
     blob_version: Option<u64>,
     #[serde(flatten)]
@@ -51,6 +51,13 @@ struct AuthorRow {
 impl From<&Author> for AuthorRow {
     fn from(author: &Author) -> Self {
         Self { uid: author.uid, host: author.host.clone(), program: author.program.clone() }
+    }
+}
+
+impl ChangeRow {
+    /// Who made it.
+    pub(super) fn by(&self) -> String {
+        self.author.text()
     }
 }
 
@@ -116,7 +123,8 @@ async fn first_of_interest(volume: &Volume, directory: InodeNumber, limit: usize
     Ok(VolumeVersion(volume.latest().await?.0.saturating_sub(limit as u64)))
 }
 
-async fn change_row(volume: &Volume, paths: &mut Paths, change: &ChangeRecord) -> ChangeRow {
+/// The row of a change; paths are as they were then.
+pub(super) async fn change_row(volume: &Volume, paths: &mut Paths, change: &ChangeRecord) -> ChangeRow {
     let path = match &change.place {
         Some((directory, name)) => paths.of(volume, change.version, *directory, name).await,
         None => "/".into(),
@@ -196,6 +204,13 @@ fn states_text(rows: &[StateRow]) -> String {
         vec![row.version.to_string(), seconds(&row.time), human::size(row.size), row.mode.clone(), row.author.text(), until]
     };
     table(&["VERSION", "TIME", "SIZE", "MODE", "BY", ""], &rows.iter().map(cells).collect::<Vec<_>>())
+}
+
+#[cfg(test)]
+pub(super) fn test_row(path: &str, old_path: Option<&str>) -> ChangeRow {
+    let (time, author) = ("2026-11-22T10:15:00.5Z".to_owned(), (&Author::default()).into());
+    let (path, old_path) = (path.to_owned(), old_path.map(str::to_owned));
+    ChangeRow { version: 7, time, kind: "rename", path, old_path, size: None, blob_version: None, author }
 }
 
 #[cfg(test)]

@@ -32,6 +32,7 @@ mod umount;
 mod verify;
 mod version;
 mod volume;
+mod watch;
 
 use args::{Cli, Command};
 use clap::{CommandFactory, Parser};
@@ -88,6 +89,7 @@ fn run_command(arguments: Vec<OsString>) -> Result<ExitCode, CliError> {
         Command::Mount(args) => return mount::run(args),
         Command::Umount(args) => umount::run(args)?,
         Command::Volume(command) => tool("weft volume", async |client| volume::run(client, command).await)?,
+        Command::Watch(args) => tool("weft watch", async |client| watch::run(client, args).await)?,
         Command::Log(args) => tool("weft log", async |client| log::run(client, args).await)?,
         Command::Diff(args) => tool("weft diff", async |client| diff::run(client, args).await)?,
         Command::Restore(args) => tool("weft restore", async |client| restore::run(client, args).await)?,

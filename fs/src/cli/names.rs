@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use weft_common::client::{BlobStore, ClientError, Namespace};
 use weft_common::id::{InodeNumber, ROOT_INODE, VolumeVersion};
-use weft_common::limits::ENTRIES_PER_ANSWER_MAX;
+use weft_common::limits::{ENTRIES_PER_ANSWER_MAX, WATCH_WAIT};
 use weft_common::name::FileName;
 use weft_common::wire::{
     At, Attributes, Author, Change, ChangeRecord, ChangeReply, DirectoryEntry, ErrorKind, FileKind, HistoryState,
@@ -51,6 +51,18 @@ impl Volume {
         match self.names.query(At::Head, Query::Latest).await? {
             NamespaceAnswer::Version(version) => Ok(version),
             _ => Err(CliError::UnexpectedAnswer("latest")),
+        }
+    }
+
+    /// Changes of the volume behind `after`, once there are some; none if there were none for some seconds.
+    ///
+    /// # Errors
+    /// [`CliError`].
+    pub(super) async fn changes_to_come(&self, after: VolumeVersion) -> Result<Vec<ChangeRecord>, CliError> {
+        let query = Query::Watch { after, limit: PAGE, wait_ms: WATCH_WAIT.as_millis() as u32 };
+        match self.names.query(At::Head, query).await? {
+            NamespaceAnswer::Changes { changes, .. } => Ok(changes),
+            _ => Err(CliError::UnexpectedAnswer("watch")),
         }
     }
 

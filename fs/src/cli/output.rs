@@ -63,6 +63,13 @@ pub(super) fn print(text: &str) {
     let _ = output.write_all(text.as_bytes()).and_then(|()| output.flush());
 }
 
+/// Prints a line; whether somebody still reads.
+#[must_use]
+pub(super) fn print_line(line: &str) -> bool {
+    let mut output = std::io::stdout().lock();
+    writeln!(output, "{line}").and_then(|()| output.flush()).is_ok()
+}
+
 /// Tells a person what was done.
 pub(super) fn note(text: &str) {
     print(&format!("{text}\n"));

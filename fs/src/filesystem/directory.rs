@@ -294,6 +294,7 @@ fn dots(node: NodeId) -> Entry {
         changed: zero,
         born: zero,
         version: VolumeVersion(0),
+        xattr_bytes: 0,
         tree: None,
     };
     Entry { node, attributes, entry_lifetime: Duration::ZERO, attribute_lifetime: Duration::ZERO }

@@ -90,6 +90,15 @@ pub(crate) struct Caller {
     pub(crate) pid: u32,
 }
 
+impl Caller {
+    /// Whether its thread has `gid` among its further groups, as far as the kernel tells.
+    fn has_group(self, gid: u32) -> bool {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid)).unwrap_or_default();
+        let groups = status.lines().find_map(|line| line.strip_prefix("Groups:")).unwrap_or_default();
+        groups.split_whitespace().any(|group| group.parse() == Ok(gid))
+    }
+}
+
 /// One mounted volume.
 #[derive(Debug)]
 pub(crate) struct Filesystem {

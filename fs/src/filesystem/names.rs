@@ -24,9 +24,9 @@ impl Filesystem {
         parent: NodeId,
         name: &[u8],
         inode: NewInode,
-        mode: u16,
+        new: NewFile,
     ) -> Result<Entry, Failure> {
-        let (entry, _) = self.make(caller, parent, name, inode, NewFile { mode, exclusive: true }).await?;
+        let (entry, _) = self.make(caller, parent, name, inode, new).await?;
         Ok(entry)
     }
 

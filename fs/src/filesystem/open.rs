@@ -28,8 +28,10 @@ pub(crate) struct Opened {
 /// What a file is made with.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct NewFile {
-    /// Low 12 bits of `st_mode`.
+    /// Low 12 bits of `st_mode`, as the program asked for them.
     pub(crate) mode: u16,
+    /// What its process keeps out of them, unless the directory has a default access control list.
+    pub(crate) umask: u16,
     /// Whether an existing file is an error (`O_EXCL`).
     pub(crate) exclusive: bool,
 }
@@ -152,9 +154,9 @@ impl Filesystem {
     ) -> Result<(Entry, Attributes), Failure> {
         let name: FileName = ordinary(name)?;
         let parent = self.changeable(parent)?;
-        let NewFile { mode, exclusive } = new;
+        let NewFile { mode, umask, exclusive } = new;
         let Caller { uid, gid, .. } = caller;
-        let change = Change::Create { parent, name: name.clone(), inode, mode, uid, gid, exclusive };
+        let change = Change::Create { parent, name: name.clone(), inode, mode, uid, gid, exclusive, umask };
         let newest = self.change(caller, change).await?.attributes.ok_or_else(unexpected)?;
         Ok((self.live_entry(newest.clone(), Some(&name)).await, newest))
     }

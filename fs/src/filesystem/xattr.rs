@@ -1,31 +1,35 @@
 //! Extended attributes: those of the volume, and a few that the mount answers itself.
 //!
-//! `user.weft.version` and `user.weft.blob` say which state of a file is looked at; `system.weft.mount` of the root tells
+//! `user.weft.version`, `user.weft.blob` and `user.weft.writer` say which state of a file is looked at and who made it; `system.weft.mount` of the root tells
 //! the tools how to reach the volume: in the `system` namespace, for which the kernel checks no permission and so asks for no
 //! attributes, so that `weft umount` gets its answer when every server is gone. They are not listed, so that copying tools do
 //! not try to set them.
 
+use weft_common::acl;
+use weft_common::id::{InodeNumber, VolumeVersion};
 use weft_common::limits::{XATTR_NAME_BYTES_MAX, XATTRS_BYTES_MAX};
-use weft_common::wire::{At, Change, ErrorKind, NamespaceAnswer, Query, XattrMode};
+use weft_common::wire::{At, AttributeChange, Author, Change, ErrorKind, NamespaceAnswer, Query, XattrMode};
 
 use super::{Caller, Failure, Filesystem, unexpected};
 use crate::inode::{Node, NodeId};
 
 const VERSION: &[u8] = b"user.weft.version";
 const BLOB: &[u8] = b"user.weft.blob";
+const WRITER: &[u8] = b"user.weft.writer";
 const MOUNT: &[u8] = b"system.weft.mount";
 const OWN_PREFIXES: [&[u8]; 2] = [b"user.weft.", b"system.weft."];
 /// The kernel asks for it before writes.
 const CAPABILITY: &[u8] = b"security.capability";
-/// Access control lists. An attribute that is only stored would tell `cp -p` that it has set the mode, which it has not.
-const ACL_PREFIX: &[u8] = b"system.posix_acl_";
+/// What only root may see.
+const TRUSTED_PREFIX: &[u8] = b"trusted.";
 
 fn is_own(name: &[u8]) -> bool {
     OWN_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
 }
 
-fn no_acls() -> Failure {
-    Failure::Refused(ErrorKind::Unsupported, "access control lists are not supported; the mode's bits are")
+/// What the mount says of a state of a file.
+fn is_told(name: &[u8]) -> bool {
+    [VERSION, BLOB, WRITER].contains(&name)
 }
 
 impl Filesystem {
@@ -37,15 +41,12 @@ impl Filesystem {
         let (at, inode) = match self.node(node)? {
             Node::Live(inode) => (At::Head, inode),
             Node::Old(old) => (At::Version(old.at), old.attributes.inode),
+            // Who may enter a directory may enter its history, and nobody else.
+            _ if name == acl::ACCESS => self.place(node)?,
             _ => return Err(no_attribute()),
         };
-        if name == VERSION || name == BLOB {
-            let (attributes, _) = self.attributes(node).await?;
-            return match (name, attributes.tree) {
-                (VERSION, _) => Ok(attributes.version.0.to_string().into_bytes()),
-                (_, Some(tree)) => Ok(format!("{}@{}", tree.blob, tree.version).into_bytes()),
-                _ => Err(no_attribute()),
-            };
+        if is_told(name) {
+            return self.told(node, name).await;
         }
         let file = self.files.get(inode);
         let version = file.as_ref().map(|file| file.state().newest.version);
@@ -67,19 +68,48 @@ impl Filesystem {
         if node == NodeId::ROOT && name == MOUNT {
             return Some(Ok(self.settings.control.clone().into_bytes()));
         }
-        if name.len() > XATTR_NAME_BYTES_MAX || (is_own(name) && name != VERSION && name != BLOB) {
+        if name.len() > XATTR_NAME_BYTES_MAX || (is_own(name) && !is_told(name)) {
             return Some(Err(no_attribute()));
         }
-        if name.starts_with(ACL_PREFIX) {
-            return Some(Err(no_acls()));
+        if is_told(name) {
+            return None;
         }
-        let Ok(Node::Live(inode)) = self.node(node) else { return None };
-        let is_known = name == CAPABILITY && self.files.get(inode)?.state().has_no_capability;
-        is_known.then(|| Err(no_attribute()))
+        let has_none = match self.node(node) {
+            Ok(Node::Live(inode)) => {
+                // The kernel asks for lists right after the look-up that would have told of them.
+                self.recent.get(inode).is_some_and(|attributes| attributes.xattr_bytes == 0)
+                    || (name == CAPABILITY && self.files.get(inode)?.state().has_no_capability)
+            }
+            Ok(Node::Old(old)) => old.attributes.xattr_bytes == 0,
+            _ => false,
+        };
+        has_none.then(|| Err(no_attribute()))
     }
 
-    /// The names of all attributes, each ended by a NUL.
-    pub(crate) async fn xattr_names(&self, node: NodeId) -> Result<Vec<u8>, Failure> {
+    /// What the mount says of the state that `node` shows.
+    async fn told(&self, node: NodeId, name: &[u8]) -> Result<Vec<u8>, Failure> {
+        let (attributes, _) = self.attributes(node).await?;
+        match (name, attributes.tree) {
+            (VERSION, _) => Ok(attributes.version.0.to_string().into_bytes()),
+            (BLOB, Some(tree)) => Ok(format!("{}@{}", tree.blob, tree.version).into_bytes()),
+            (WRITER, _) => {
+                let version = attributes.version;
+                let query = Query::Watch { after: VolumeVersion(version.0.saturating_sub(1)), limit: 1, wait_ms: 0 };
+                match self.volume.query(At::Head, query).await? {
+                    NamespaceAnswer::Changes { changes, .. } => {
+                        let made = changes.into_iter().find(|change| change.version == version).ok_or_else(no_attribute)?;
+                        let Author { uid, host, program } = made.author;
+                        Ok(format!("uid={uid} host={host} program={program}").into_bytes())
+                    }
+                    _ => Err(unexpected()),
+                }
+            }
+            _ => Err(no_attribute()),
+        }
+    }
+
+    /// The names of all attributes that the caller may see, each ended by a NUL.
+    pub(crate) async fn xattr_names(&self, caller: Caller, node: NodeId) -> Result<Vec<u8>, Failure> {
         if !matches!(self.node(node)?, Node::Live(_) | Node::Old(_)) {
             return Ok(Vec::new());
         }
@@ -87,6 +117,7 @@ impl Filesystem {
         match self.volume.query(at, Query::ListXattrs(inode)).await? {
             NamespaceAnswer::Names(names) => Ok(names
                 .into_iter()
+                .filter(|name| caller.uid == 0 || !name.starts_with(TRUSTED_PREFIX))
                 .flat_map(|mut name| {
                     name.push(0);
                     name
@@ -106,9 +137,6 @@ impl Filesystem {
         mode: XattrMode,
     ) -> Result<(), Failure> {
         let inode = self.changeable(node)?;
-        if name.starts_with(ACL_PREFIX) {
-            return Err(no_acls());
-        }
         if is_own(name) {
             return Err(Failure::Refused(
                 ErrorKind::NotPermitted,
@@ -122,7 +150,24 @@ impl Filesystem {
             return Err(Failure::Refused(ErrorKind::AttributeTooLarge, "a file's attributes have at most 64 KiB together"));
         }
         let change = Change::SetXattr { inode, name: name.to_vec(), value: value.to_vec(), mode };
-        self.change_xattr(caller, change, inode).await
+        self.change_xattr(caller, change, inode).await?;
+        if name == acl::ACCESS { self.drop_foreign_set_gid(caller, inode).await } else { Ok(()) }
+    }
+
+    /// As `chmod` does, a list that is set by somebody who is not in the file's group takes the set-group-id bit away.
+    async fn drop_foreign_set_gid(&self, caller: Caller, inode: InodeNumber) -> Result<(), Failure> {
+        const SET_GID: u16 = 0o2000;
+        if caller.uid == 0 {
+            return Ok(());
+        }
+        let attributes = self.attributes_at(At::Head, inode).await?;
+        if attributes.mode & SET_GID == 0 || caller.gid == attributes.gid || caller.has_group(attributes.gid) {
+            return Ok(());
+        }
+        let set = AttributeChange { mode: Some(attributes.mode & !SET_GID), ..AttributeChange::default() };
+        self.change(caller, Change::SetAttributes { inode, set }).await?;
+        self.recent.forget(inode);
+        Ok(())
     }
 
     /// Removes an attribute.
@@ -134,7 +179,7 @@ impl Filesystem {
         self.change_xattr(caller, Change::RemoveXattr { inode, name: name.to_vec() }, inode).await
     }
 
-    async fn change_xattr(&self, caller: Caller, change: Change, inode: weft_common::id::InodeNumber) -> Result<(), Failure> {
+    async fn change_xattr(&self, caller: Caller, change: Change, inode: InodeNumber) -> Result<(), Failure> {
         let reply = self.change(caller, change).await?;
         self.recent.forget(inode);
         if let (Some(file), Some(attributes)) = (self.files.get(inode), reply.attributes) {

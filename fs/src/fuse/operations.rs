@@ -3,7 +3,8 @@
 use fuser::{
     BsdFileFlags, CopyFileRangeFlags, Errno, FileHandle, FopenFlags, Generation, INodeNo, InitFlags, IoctlFlags, KernelConfig,
     LockOwner, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty,
-    ReplyEntry, ReplyIoctl, ReplyLock, ReplyLseek, ReplyOpen, ReplyStatfs, ReplyWrite, ReplyXattr, Request, TimeOrNow, WriteFlags,
+    ReplyEntry, ReplyIoctl, ReplyLock, ReplyLseek, ReplyOpen, ReplyStatfs, ReplyWrite, ReplyXattr, Request, TimeOrNow,
+    WriteFlags,
 };
 use std::ffi::OsStr;
 use std::io;
@@ -37,7 +38,7 @@ const BLOCK_BYTES: u32 = 4096;
 const NAME_BYTES_MAX: u32 = 255;
 
 /// What the mount asks the kernel for, where it is offered.
-const CAPABILITIES: [InitFlags; 8] = [
+const CAPABILITIES: [InitFlags; 10] = [
     InitFlags::FUSE_ASYNC_DIO,
     InitFlags::FUSE_PARALLEL_DIROPS,
     InitFlags::FUSE_DO_READDIRPLUS,
@@ -49,6 +50,9 @@ const CAPABILITIES: [InitFlags; 8] = [
     // A symlink's target never changes.
     InitFlags::FUSE_CACHE_SYMLINKS,
     InitFlags::FUSE_MAX_PAGES,
+    // The kernel checks access by the lists that it asks for; a default list takes the place of the umask, so that is ours to apply.
+    InitFlags::FUSE_POSIX_ACL,
+    InitFlags::FUSE_DONT_MASK,
 ];
 
 impl fuser::Filesystem for Adapter {
@@ -122,17 +126,17 @@ impl fuser::Filesystem for Adapter {
         self.spawn(request, "readlink", reply, work, |reply, target| reply.data(&target));
     }
 
-    fn mknod(&self, request: &Request, parent: INodeNo, name: &OsStr, mode: u32, _: u32, rdev: u32, reply: ReplyEntry) {
-        self.make(request, "mknod", parent, name, new_inode(mode, rdev), mode, reply);
+    fn mknod(&self, request: &Request, parent: INodeNo, name: &OsStr, mode: u32, umask: u32, rdev: u32, reply: ReplyEntry) {
+        self.make(request, "mknod", parent, name, new_inode(mode, rdev), (mode, umask), reply);
     }
 
-    fn mkdir(&self, request: &Request, parent: INodeNo, name: &OsStr, mode: u32, _: u32, reply: ReplyEntry) {
-        self.make(request, "mkdir", parent, name, Ok(NewInode::Directory), mode, reply);
+    fn mkdir(&self, request: &Request, parent: INodeNo, name: &OsStr, mode: u32, umask: u32, reply: ReplyEntry) {
+        self.make(request, "mkdir", parent, name, Ok(NewInode::Directory), (mode, umask), reply);
     }
 
     fn symlink(&self, request: &Request, parent: INodeNo, name: &OsStr, target: &Path, reply: ReplyEntry) {
         let target = NewInode::Symlink(target.as_os_str().as_bytes().to_vec());
-        self.make(request, "symlink", parent, name, Ok(target), 0o777, reply);
+        self.make(request, "symlink", parent, name, Ok(target), (0o777, 0), reply);
     }
 
     fn unlink(&self, request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
@@ -190,10 +194,11 @@ impl fuser::Filesystem for Adapter {
         });
     }
 
-    fn create(&self, request: &Request, parent: INodeNo, name: &OsStr, mode: u32, _: u32, flags: i32, reply: ReplyCreate) {
+    fn create(&self, request: &Request, parent: INodeNo, name: &OsStr, mode: u32, umask: u32, flags: i32, reply: ReplyCreate) {
         let (filesystem, caller) = (Arc::clone(&self.filesystem), caller(request));
         let (parent, name) = (node(parent), name.as_bytes().to_vec());
-        let new = NewFile { mode: permissions(mode), exclusive: flags & libc::O_EXCL != 0 };
+        let exclusive = flags & libc::O_EXCL != 0;
+        let new = NewFile { mode: permissions(mode), umask: permissions(umask), exclusive };
         let work = async move { filesystem.create(caller, parent, &name, new, open_mode(OpenFlags(flags))).await };
         self.spawn(request, "create", reply, work, |reply, (entry, opened)| {
             let attributes = file_attr(entry.node, &entry.attributes);
@@ -430,8 +435,8 @@ impl fuser::Filesystem for Adapter {
     }
 
     fn listxattr(&self, request: &Request, number: INodeNo, size: u32, reply: ReplyXattr) {
-        let (filesystem, number) = (Arc::clone(&self.filesystem), node(number));
-        let work = async move { filesystem.xattr_names(number).await };
+        let (filesystem, caller, number) = (Arc::clone(&self.filesystem), caller(request), node(number));
+        let work = async move { filesystem.xattr_names(caller, number).await };
         self.spawn(request, "listxattr", reply, work, move |reply, names| answer_sized(reply, size, &names));
     }
 
@@ -505,12 +510,13 @@ impl Adapter {
         parent: INodeNo,
         name: &OsStr,
         inode: Result<NewInode, Failure>,
-        mode: u32,
+        (mode, umask): (u32, u32),
         reply: ReplyEntry,
     ) {
         let (filesystem, caller) = (Arc::clone(&self.filesystem), caller(request));
         let (parent, name) = (node(parent), name.as_bytes().to_vec());
-        let work = async move { filesystem.make_node(caller, parent, &name, inode?, permissions(mode)).await };
+        let new = NewFile { mode: permissions(mode), umask: permissions(umask), exclusive: true };
+        let work = async move { filesystem.make_node(caller, parent, &name, inode?, new).await };
         self.spawn(request, operation, reply, work, answer_entry);
     }
 }

@@ -20,6 +20,8 @@ use crate::lock;
 
 /// Who asks in tests.
 pub(crate) const ROOT_USER: Caller = Caller { uid: 0, gid: 0, pid: 0 };
+/// What something new is made with.
+pub(crate) const NEW: NewFile = NewFile { mode: 0o755, umask: 0, exclusive: true };
 /// Opens for reading.
 pub(crate) const READ: OpenMode = OpenMode { read: true, write: false, append: false, truncate: false, sync: false };
 /// Opens for writing.
@@ -99,13 +101,13 @@ impl TestMount {
 
     /// Makes a directory in the root.
     pub(crate) async fn make_directory(&self, name: &str) -> NodeId {
-        let made = self.filesystem.make_node(ROOT_USER, NodeId::ROOT, name.as_bytes(), NewInode::Directory, 0o755).await;
+        let made = self.filesystem.make_node(ROOT_USER, NodeId::ROOT, name.as_bytes(), NewInode::Directory, NEW).await;
         made.expect("a directory").node
     }
 
     /// Makes a file and opens it for writing.
     pub(crate) async fn create(&self, parent: NodeId, name: &str) -> HandleId {
-        let new = NewFile { mode: 0o644, exclusive: false };
+        let new = NewFile { mode: 0o644, umask: 0, exclusive: false };
         self.filesystem.create(ROOT_USER, parent, name.as_bytes(), new, WRITE).await.expect("a file").1.handle
     }
 

@@ -58,6 +58,7 @@ pub(crate) fn attributes(inode: InodeNumber, kind: FileKind, version: VolumeVers
         changed: time,
         born: time,
         version,
+        xattr_bytes: 0,
         tree: (kind == FileKind::File).then(|| Tree::empty(blob, geometry())),
     }
 }
@@ -144,7 +145,7 @@ impl Names {
 
     fn change(&mut self, author: &Author, change: Change) -> Result<(VolumeVersion, Option<InodeNumber>), ClientError> {
         match change {
-            Change::Create { parent, name, inode, mode, uid, gid, exclusive } => {
+            Change::Create { parent, name, inode, mode, uid, gid, exclusive, umask } => {
                 if let Ok(existing) = self.child(parent, &name) {
                     return if exclusive { refuse(ErrorKind::AlreadyExists) } else { Ok((self.latest(), Some(existing))) };
                 }
@@ -158,7 +159,7 @@ impl Names {
                 };
                 let made = self.advance(ChangeKind::Create, author, number, |snapshot, version, time| {
                     let mut attributes = attributes(number, kind, version, time);
-                    (attributes.mode, attributes.uid, attributes.gid) = (mode, uid, gid);
+                    (attributes.mode, attributes.uid, attributes.gid) = (mode & !umask, uid, gid);
                     let inode = Inode { attributes, entries: BTreeMap::new(), target, xattrs: BTreeMap::new() };
                     snapshot.insert(number, inode);
                     snapshot.get_mut(&parent).expect("a parent").entries.insert(name, number);
@@ -195,7 +196,9 @@ impl Names {
             }
             Change::SetXattr { inode, name, value, .. } => {
                 let version = self.advance(ChangeKind::Attributes, author, inode, |snapshot, _, _| {
-                    snapshot.get_mut(&inode).expect("an inode").xattrs.insert(name, value);
+                    let inode = snapshot.get_mut(&inode).expect("an inode");
+                    inode.xattrs.insert(name, value);
+                    inode.attributes.xattr_bytes = 1;
                 });
                 Ok((version, Some(inode)))
             }
@@ -338,6 +341,7 @@ mod tests {
             uid: 0,
             gid: 0,
             exclusive: true,
+            umask: 0,
         };
         names.change(&Author::default(), create).expect("made");
         names.change(&Author::default(), Change::Unlink { parent: ROOT_INODE, name: file.clone() }).expect("gone");

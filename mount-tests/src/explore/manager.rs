@@ -44,7 +44,7 @@ impl Manager {
         manager.volume = info.id;
         let session = manager.open_session();
         let (parent, name, inode) = (ROOT_INODE, file_name(), NewInode::File);
-        let create = Change::Create { parent, name, inode, mode: 0o644, uid: 0, gid: 0, exclusive: true };
+        let create = Change::Create { parent, name, inode, mode: 0o644, uid: 0, gid: 0, exclusive: true, umask: 0 };
         manager.inode = manager.change(session, create).unwrap().attributes.unwrap().inode;
         manager
     }

@@ -128,8 +128,13 @@ impl Client {
         };
         let objects = update.objects.clone();
         let operation = if edit.append { Operation::Append(update) } else { Operation::Write(update) };
-        let request =
-            PublishRequest { inode: InodeNumber(inode), operation, modified: Timestamp(number as i64), author: author(number), only_in: None };
+        let request = PublishRequest {
+            inode: InodeNumber(inode),
+            operation,
+            modified: Timestamp(number as i64),
+            author: author(number),
+            only_in: None,
+        };
         let outcome = match self.volume.publish(request).await {
             Ok(published) => {
                 let base = if edit.append { published.offset } else { 0 };

@@ -26,7 +26,7 @@ pub(super) fn change_of(deed: &Deed) -> Option<Change> {
     Some(match deed {
         Deed::Create(place, directory) => {
             let (inode, mode) = if *directory { (NewInode::Directory, 0o755) } else { (NewInode::File, 0o644) };
-            Change::Create { parent: parent(place), name: name(place)?, inode, mode, uid: 0, gid: 0, exclusive: true }
+            Change::Create { parent: parent(place), name: name(place)?, inode, mode, uid: 0, gid: 0, exclusive: true, umask: 0 }
         }
         Deed::Unlink(place) => Change::Unlink { parent: parent(place), name: name(place)? },
         Deed::RemoveDirectory(place) => Change::RemoveDirectory { parent: parent(place), name: name(place)? },

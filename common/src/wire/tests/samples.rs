@@ -51,6 +51,7 @@ fn attributes() -> Attributes {
         changed: Timestamp(7),
         born: Timestamp(8),
         version: VolumeVersion(13),
+        xattr_bytes: 14,
         tree: Some(tree()),
     }
 }
@@ -171,7 +172,8 @@ fn queries() -> Vec<Request> {
 
 fn changes() -> Vec<Request> {
     let (parent, inode) = (ROOT, InodeNumber(12));
-    let create = |inode| Change::Create { parent, name: name("a"), inode, mode: 0o644, uid: 1, gid: 2, exclusive: true };
+    let create =
+        |inode| Change::Create { parent, name: name("a"), inode, mode: 0o644, uid: 1, gid: 2, exclusive: true, umask: 0o22 };
     let (new_parent, new_name) = (InodeNumber(9), name("b"));
     let set =
         AttributeChange { mode: Some(1), uid: Some(2), gid: Some(3), accessed: Some(Timestamp(4)), modified: Some(Timestamp(5)) };
@@ -367,7 +369,10 @@ fn history_replies() -> Vec<Reply> {
 
 /// Replies.
 pub(super) fn replies() -> Vec<Reply> {
-    [manager_replies(), namespace_replies(), provider_replies(), history_replies(), lock_replies()].into_iter().flatten().collect()
+    [manager_replies(), namespace_replies(), provider_replies(), history_replies(), lock_replies()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 fn manager_replies() -> Vec<Reply> {

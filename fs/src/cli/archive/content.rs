@@ -78,7 +78,8 @@ impl<'a> Content<'a> {
         }
         pending.upload_all(&self.uploader, self.unit);
         let operation = pending.operation().await?;
-        let published = self.volume.blobs.publish(PublishRequest { inode: self.inode, operation, modified, author, only_in: None }).await?;
+        let published =
+            self.volume.blobs.publish(PublishRequest { inode: self.inode, operation, modified, author, only_in: None }).await?;
         self.base = published.attributes.map_or(self.base, |attributes| attributes.size);
         Ok(())
     }

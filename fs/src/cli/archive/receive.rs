@@ -277,7 +277,7 @@ impl<'a> Builder<'a> {
             return Err(CliError::WrongKind { path: show_path(path), problem });
         }
         let Some((parent, name)) = self.place(path).await? else { return Err(StreamError::Foreign.into()) };
-        let change = Change::Create { parent, name, inode, mode: 0o600, uid: 0, gid: 0, exclusive: true };
+        let change = Change::Create { parent, name, inode, mode: 0o600, uid: 0, gid: 0, exclusive: true, umask: 0 };
         self.volume.change(change).await?.attributes.ok_or(CliError::UnexpectedAnswer("create"))
     }
 

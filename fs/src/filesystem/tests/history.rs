@@ -6,7 +6,7 @@ use weft_common::wire::{Author, Change, FileKind, NewInode};
 
 use crate::filesystem::{AttributeRequest, FOREVER};
 use crate::inode::NodeId;
-use crate::testing::{FakeVolume, READ, ROOT_USER, TRUNCATE, TestMount, errno};
+use crate::testing::{FakeVolume, NEW, READ, ROOT_USER, TRUNCATE, TestMount, errno};
 
 #[tokio::test]
 async fn every_version_is_a_tree() {
@@ -76,7 +76,7 @@ async fn the_past_is_read_only() {
     let filesystem = &mount.filesystem;
     assert_eq!(errno(filesystem.open(ROOT_USER, file.node, TRUNCATE).await), libc::EROFS);
     assert_eq!(errno(filesystem.unlink(ROOT_USER, old, b"f").await), libc::EROFS);
-    assert_eq!(errno(filesystem.make_node(ROOT_USER, old, b"d", NewInode::Directory, 0o755).await), libc::EROFS);
+    assert_eq!(errno(filesystem.make_node(ROOT_USER, old, b"d", NewInode::Directory, NEW).await), libc::EROFS);
     assert_eq!(errno(filesystem.link(ROOT_USER, file.node, NodeId::ROOT, b"g").await), libc::EROFS);
     assert_eq!(
         errno(filesystem.set_xattr(ROOT_USER, file.node, b"user.a", b"", weft_common::wire::XattrMode::Any).await),
@@ -94,7 +94,7 @@ async fn the_reserved_names_cannot_be_made() {
     let mount = TestMount::new(&volume);
     let filesystem = &mount.filesystem;
     for name in [&b".versions"[..], b".history"] {
-        let made = filesystem.make_node(ROOT_USER, NodeId::ROOT, name, NewInode::Directory, 0o755).await;
+        let made = filesystem.make_node(ROOT_USER, NodeId::ROOT, name, NewInode::Directory, NEW).await;
         assert_eq!(errno(made), libc::EPERM);
         assert_eq!(errno(filesystem.remove_directory(ROOT_USER, NodeId::ROOT, name).await), libc::EPERM);
     }

@@ -4,7 +4,7 @@ use weft_common::wire::{AttributeChange, NewInode, XattrMode};
 
 use crate::filesystem::{AttributeRequest, Caller, RenameMode};
 use crate::inode::NodeId;
-use crate::testing::{FakeVolume, READ, ROOT_USER, TestMount, WRITE, errno};
+use crate::testing::{FakeVolume, NEW, READ, ROOT_USER, TestMount, WRITE, errno};
 
 #[tokio::test]
 async fn a_large_directory_is_listed_whole_and_from_anywhere() {
@@ -13,7 +13,7 @@ async fn a_large_directory_is_listed_whole_and_from_anywhere() {
     let mut expected = Vec::new();
     for index in 0..2500 {
         let name = format!("f{index:05}");
-        let made = mount.filesystem.make_node(ROOT_USER, NodeId::ROOT, name.as_bytes(), NewInode::File, 0o644).await;
+        let made = mount.filesystem.make_node(ROOT_USER, NodeId::ROOT, name.as_bytes(), NewInode::File, NEW).await;
         made.unwrap();
         expected.push(name);
     }
@@ -94,12 +94,18 @@ async fn the_mount_tells_about_itself_in_attributes() {
     let filesystem = &mount.filesystem;
     assert_eq!(filesystem.xattr(node, b"user.weft.version").await.unwrap(), b"2");
     assert_eq!(filesystem.xattr(node, b"user.weft.blob").await.unwrap(), b"vol1/blob2@v1");
+    let writer = String::from_utf8(filesystem.xattr(node, b"user.weft.writer").await.unwrap()).unwrap();
+    assert!(writer.starts_with("uid=0 host=desk program="), "{writer}");
     assert_eq!(filesystem.xattr(NodeId::ROOT, b"system.weft.mount").await.unwrap(), b"weft://host/show identity=/etc/weft");
     assert_eq!(errno(filesystem.xattr(node, b"system.weft.mount").await), libc::ENODATA);
     assert_eq!(errno(filesystem.set_xattr(ROOT_USER, node, b"user.weft.version", b"9", XattrMode::Any).await), libc::EPERM);
     filesystem.set_xattr(ROOT_USER, node, b"user.note", b"hello", XattrMode::Any).await.unwrap();
     assert_eq!(filesystem.xattr(node, b"user.note").await.unwrap(), b"hello");
-    assert_eq!(filesystem.xattr_names(node).await.unwrap(), b"user.note\0");
+    assert_eq!(filesystem.xattr_names(ROOT_USER, node).await.unwrap(), b"user.note\0");
+    filesystem.set_xattr(ROOT_USER, node, b"trusted.note", b"for root", XattrMode::Any).await.unwrap();
+    assert_eq!(filesystem.xattr_names(ROOT_USER, node).await.unwrap(), b"trusted.note\0user.note\0");
+    let user = Caller { uid: 7, ..ROOT_USER };
+    assert_eq!(filesystem.xattr_names(user, node).await.unwrap(), b"user.note\0", "as local filesystems do");
 }
 
 #[tokio::test]
@@ -109,9 +115,14 @@ async fn the_kernels_question_before_writes_is_answered_from_memory() {
     mount.put("f", b"one").await;
     let (_, _, node) = mount.open_with_cache("f", WRITE).await;
     let name = b"security.capability";
-    assert!(mount.filesystem.known_xattr(node, name).is_none(), "asked for the first time");
+    assert!(
+        mount.filesystem.known_xattr(node, b"system.posix_acl_access").is_some(),
+        "the look-up said that there is no attribute"
+    );
+    tokio::time::sleep(std::time::Duration::from_millis(120)).await;
+    assert!(mount.filesystem.known_xattr(node, name).is_none(), "that is not believed for long");
     assert_eq!(errno(mount.filesystem.xattr(node, name).await), libc::ENODATA);
-    assert!(mount.filesystem.known_xattr(node, name).is_some());
+    assert!(mount.filesystem.known_xattr(node, name).is_some(), "asked once while the file is open");
     mount.filesystem.set_xattr(ROOT_USER, node, name, b"x", XattrMode::Any).await.unwrap();
     assert_eq!(mount.filesystem.xattr(node, name).await.unwrap(), b"x");
 }

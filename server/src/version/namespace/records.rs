@@ -163,6 +163,7 @@ impl Dated<InodeRecord> {
             changed: record.changed,
             born: record.born,
             version: self.from,
+            xattr_bytes: record.xattr_bytes,
             tree: record.tree().copied(),
         }
     }

@@ -10,7 +10,7 @@ use weft_common::wire::*;
 
 fn creation(cluster: &mut Cluster, file: &str) -> NamespaceChange {
     let (parent, name, inode) = (ROOT_INODE, name(file), NewInode::File);
-    let change = Change::Create { parent, name, inode, mode: 0o644, uid: 1000, gid: 1000, exclusive: true };
+    let change = Change::Create { parent, name, inode, mode: 0o644, uid: 1000, gid: 1000, exclusive: true, umask: 0 };
     NamespaceChange { volume: cluster.volume, key: cluster.key(), author: author(), change }
 }
 

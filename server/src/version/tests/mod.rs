@@ -90,7 +90,7 @@ impl Cluster {
 
     pub(super) fn create(&mut self, file: &str) -> InodeNumber {
         let (parent, name, inode) = (ROOT_INODE, name(file), NewInode::File);
-        let change = Change::Create { parent, name, inode, mode: 0o644, uid: 1000, gid: 1000, exclusive: true };
+        let change = Change::Create { parent, name, inode, mode: 0o644, uid: 1000, gid: 1000, exclusive: true, umask: 0 };
         self.change(change).unwrap().attributes.unwrap().inode
     }
 

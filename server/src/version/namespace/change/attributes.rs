@@ -1,6 +1,6 @@
 //! Mode, owner, times, extended attributes. An inode without a name changes in place, without a version.
 
-use super::MODE_BITS;
+use super::{MODE_BITS, acls};
 use crate::version::namespace::edit::Edit;
 use crate::version::namespace::keys;
 use crate::version::namespace::view::XATTRS;
@@ -18,6 +18,9 @@ pub(super) fn set_attributes(
     let mut edit = Edit::new(txn);
     if *set == AttributeChange::default() {
         return edit.reply(inode);
+    }
+    if let Some(mode) = set.mode {
+        acls::follow_mode(&mut edit, inode, mode)?;
     }
     let record = edit.stage(inode)?;
     record.mode = set.mode.map_or(record.mode, |mode| mode & MODE_BITS);
@@ -50,31 +53,50 @@ pub(super) fn set_xattr(
         (XattrMode::Replace, None) => return no_attribute(inode, name),
         _ => {}
     }
-    let freed = old.map_or(0, |old| name.len() + old.len());
-    let bytes = edit.stage(inode)?.xattr_bytes as usize - freed + name.len() + value.len();
+    match acls::effect(&edit, inode, name, value)? {
+        acls::Effect::None => put_xattr(&mut edit, inode, name, Some(value.to_vec()))?,
+        acls::Effect::Store { value, mode } => {
+            put_xattr(&mut edit, inode, name, value)?;
+            if let Some(mode) = mode {
+                edit.stage(inode)?.mode = mode;
+            }
+        }
+    }
+    edit.stage(inode)?.changed = now;
+    edit.commit_inode(ChangeKind::Attributes, inode)
+}
+
+/// Gives an inode an attribute, or takes it away, and keeps count.
+pub(super) fn put_xattr(
+    edit: &mut Edit<'_, '_>,
+    inode: InodeNumber,
+    name: &[u8],
+    value: Option<Vec<u8>>,
+) -> Result<(), NamespaceError> {
+    let length = |value: &Vec<u8>| name.len() + value.len();
+    let freed = head_value(edit, inode, name)?.as_ref().map_or(0, length);
+    let bytes = edit.stage(inode)?.xattr_bytes as usize - freed + value.as_ref().map_or(0, length);
     if bytes > XATTRS_BYTES_MAX {
         let message = format!("the extended attributes of {inode} would have {bytes} bytes; {XATTRS_BYTES_MAX} is the most");
         return refuse(ErrorKind::AttributeTooLarge, message);
     }
-    let record = edit.stage(inode)?;
-    record.xattr_bytes = bytes as u32;
-    record.changed = now;
-    edit.set_xattr(inode, name, Some(value.to_vec()));
-    edit.commit_inode(ChangeKind::Attributes, inode)
+    edit.stage(inode)?.xattr_bytes = bytes as u32;
+    edit.set_xattr(inode, name, value);
+    Ok(())
 }
 
 pub(super) fn remove_xattr(txn: &mut VolumeTxn<'_>, inode: InodeNumber, name: &[u8]) -> Result<ChangeReply, NamespaceError> {
     let now = txn.now;
     let mut edit = Edit::new(txn);
-    let Some(old) = head_value(&edit, inode, name)? else { return no_attribute(inode, name) };
-    let record = edit.stage(inode)?;
-    record.xattr_bytes -= (name.len() + old.len()) as u32;
-    record.changed = now;
-    edit.set_xattr(inode, name, None);
+    if head_value(&edit, inode, name)?.is_none() {
+        return no_attribute(inode, name);
+    }
+    put_xattr(&mut edit, inode, name, None)?;
+    edit.stage(inode)?.changed = now;
     edit.commit_inode(ChangeKind::Attributes, inode)
 }
 
-fn head_value(edit: &Edit<'_, '_>, inode: InodeNumber, name: &[u8]) -> Result<Option<Vec<u8>>, NamespaceError> {
+pub(super) fn head_value(edit: &Edit<'_, '_>, inode: InodeNumber, name: &[u8]) -> Result<Option<Vec<u8>>, NamespaceError> {
     edit.head().inode(inode)?;
     let head = XATTRS.head(&*edit.txn.kv, edit.txn.volume, &keys::of_name(inode, name))?;
     Ok(head.map(|head| head.value))

@@ -1,9 +1,10 @@
 //! New inodes, and further names of files.
 
-use super::{MODE_BITS, check_new_name, check_room_for_directory};
+use super::{MODE_BITS, acls, check_new_name, check_room_for_directory};
 use crate::version::namespace::edit::{Edit, Summary};
 use crate::version::namespace::records::{Body, InodeRecord, Place};
 use crate::version::namespace::{NamespaceError, VolumeTxn, refuse};
+use weft_common::acl;
 use weft_common::id::InodeNumber;
 use weft_common::limits::{LINKS_MAX, SYMLINK_BYTES_MAX};
 use weft_common::weave::{Geometry, Tree};
@@ -18,6 +19,7 @@ pub(super) struct Request<'r> {
     pub(super) uid: u32,
     pub(super) gid: u32,
     pub(super) exclusive: bool,
+    pub(super) umask: u16,
 }
 
 pub(super) fn create(
@@ -38,8 +40,20 @@ pub(super) fn create(
     }
     let parent = edit.head().directory(place.directory)?.value;
     let inherits = parent.mode & SETGID != 0;
-    let mode = (request.mode & MODE_BITS) | if inherits && is_directory { SETGID } else { 0 };
+    let given = if inherits && is_directory { SETGID } else { 0 };
+    let default = if parent.xattr_bytes == 0 { None } else { acls::default_of(&edit, place.directory)? };
+    // A directory's default list takes the place of the umask.
+    let inherited = default.as_ref().filter(|_| !matches!(request.inode, NewInode::Symlink(_)));
+    let access = inherited.map(|default| default.clone().inherited(request.mode));
+    let mode = match &access {
+        Some(access) => access.mode(request.mode & MODE_BITS) | given,
+        None => (request.mode & !request.umask & MODE_BITS) | given,
+    };
     let gid = if inherits { parent.gid } else { request.gid };
+
+    let own = access.filter(|access| !access.is_minimal()).map(|access| (acl::ACCESS, access.to_bytes()));
+    let passed_on = inherited.filter(|_| is_directory).map(|default| (acl::DEFAULT, default.to_bytes()));
+    let lists: Vec<_> = own.into_iter().chain(passed_on).collect();
 
     let inode = edit.fresh_inode();
     let body = match request.inode {
@@ -62,10 +76,13 @@ pub(super) fn create(
         changed: now,
         born: now,
         place: None,
-        xattr_bytes: 0,
+        xattr_bytes: lists.iter().map(|(name, list)| (name.len() + list.len()) as u32).sum(),
         body,
     };
     edit.stage_new(inode, record)?;
+    for (name, list) in lists {
+        edit.set_xattr(inode, name, Some(list));
+    }
     edit.attach(place, inode)?;
     edit.commit(Summary::new(ChangeKind::Create, inode, Some(place.clone())))
 }

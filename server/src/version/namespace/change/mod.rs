@@ -1,6 +1,7 @@
 //! The changes, a file per kind. Permissions are the kernel's business; what is checked here is the structure of the tree,
 //! and times, links and setgid directories follow POSIX.
 
+mod acls;
 mod attributes;
 mod clone;
 mod create;
@@ -29,8 +30,8 @@ const MODE_BITS: u16 = 0o7777;
 /// [`NamespaceError::Service`] says why it is refused.
 pub fn apply(txn: &mut VolumeTxn<'_>, change: &Change, settings: &VolumeSettings) -> Result<ChangeReply, NamespaceError> {
     match change {
-        Change::Create { parent, name, inode, mode, uid, gid, exclusive } => {
-            let request = create::Request { inode, mode: *mode, uid: *uid, gid: *gid, exclusive: *exclusive };
+        Change::Create { parent, name, inode, mode, uid, gid, exclusive, umask } => {
+            let request = create::Request { inode, mode: *mode, uid: *uid, gid: *gid, exclusive: *exclusive, umask: *umask };
             create::create(txn, &place(*parent, name), &request, settings.geometry)
         }
         Change::Link { inode, parent, name } => create::link(txn, *inode, &place(*parent, name)),

@@ -1,5 +1,6 @@
 //! Tests of the namespace: focused ones, random histories against a model, cost, and the bytes of the rows.
 
+mod acls;
 mod clones;
 mod cost;
 mod errors;
@@ -122,7 +123,7 @@ impl Volume {
 
     fn make(&mut self, parent: InodeNumber, text: &str, inode: NewInode) -> Result<InodeNumber, ErrorKind> {
         let name = FileName::new(text.as_bytes()).unwrap();
-        let change = Change::Create { parent, name, inode, mode: 0o644, uid: 1, gid: 2, exclusive: true };
+        let change = Change::Create { parent, name, inode, mode: 0o644, uid: 1, gid: 2, exclusive: true, umask: 0 };
         Ok(self.change(&change)?.attributes.unwrap().inode)
     }
 

@@ -44,7 +44,8 @@ impl State {
             FileKind::Symlink => size = node.target.len() as u64,
             _ => {}
         }
-        Attributes { links, size, ..node.attributes.clone() }
+        let xattr_bytes = node.xattrs.iter().map(|(name, value)| (name.len() + value.len()) as u32).sum();
+        Attributes { links, size, xattr_bytes, ..node.attributes.clone() }
     }
 
     fn has_name(&self, inode: InodeNumber) -> bool {
@@ -199,7 +200,7 @@ impl Model {
     }
 
     fn create(&mut self, change: &Change, now: Timestamp) -> Result<Option<InodeNumber>, ErrorKind> {
-        let Change::Create { parent, name, inode: new, mode, uid, gid, exclusive } = change else { unreachable!() };
+        let Change::Create { parent, name, inode: new, mode, uid, gid, exclusive, umask } = change else { unreachable!() };
         if name.is_reserved() {
             return Err(ErrorKind::NotPermitted);
         }
@@ -221,7 +222,7 @@ impl Model {
         let attributes = Attributes {
             inode: self.fresh_inode(),
             kind,
-            mode: mode & 0o7777 | if setgid && kind == FileKind::Directory { 0o2000 } else { 0 },
+            mode: mode & 0o7777 & !umask | if setgid && kind == FileKind::Directory { 0o2000 } else { 0 },
             uid: *uid,
             gid: if setgid { self.head.0[parent].attributes.gid } else { *gid },
             links: 0,
@@ -232,6 +233,7 @@ impl Model {
             changed: now,
             born: now,
             version: VolumeVersion(0),
+            xattr_bytes: 0,
             tree,
         };
         let inode = attributes.inode;

@@ -203,6 +203,7 @@ impl Pair {
                 uid: kind.into(),
                 gid: name.into(),
                 exclusive,
+                umask: mode >> 7 & 0o77,
             },
             Step::Link { inode, directory, name } => {
                 Change::Link { inode: self.inode(inode), parent: self.directory(directory), name: named(name) }

@@ -202,6 +202,7 @@ fn creating_without_exclusion_answers_the_file_that_is_there() {
         uid: 9,
         gid: 9,
         exclusive: false,
+        umask: 0,
     };
     let reply = volume.change(&open("f")).unwrap();
     assert_eq!((reply.version, reply.attributes), (VolumeVersion(1), Some(volume.head(file))));

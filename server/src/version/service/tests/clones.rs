@@ -23,7 +23,7 @@ impl Client {
 
     async fn make(&self, parent: InodeNumber, name: String, inode: NewInode) -> InodeNumber {
         let name = FileName::new(name).unwrap();
-        let create = Change::Create { parent, name, inode, mode: 0o644, uid: 1, gid: 1, exclusive: true };
+        let create = Change::Create { parent, name, inode, mode: 0o644, uid: 1, gid: 1, exclusive: true, umask: 0 };
         self.change(create).await.attributes.unwrap().inode
     }
 

@@ -92,7 +92,8 @@ impl Client {
 
     pub(super) async fn create(&self, name: &str) -> InodeNumber {
         let (parent, name) = (ROOT_INODE, FileName::new(name).unwrap());
-        let change = Change::Create { parent, name, inode: NewInode::File, mode: 0o644, uid: 1, gid: 1, exclusive: true };
+        let change =
+            Change::Create { parent, name, inode: NewInode::File, mode: 0o644, uid: 1, gid: 1, exclusive: true, umask: 0 };
         let change = NamespaceChange { volume: self.volume, key: self.key(), author: Author::default(), change };
         let Reply::Change(reply) = self.ask(Request::Change(change)).await.unwrap() else { panic!() };
         reply.attributes.unwrap().inode
