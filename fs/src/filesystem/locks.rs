@@ -122,6 +122,7 @@ impl Filesystem {
 
     /// Asks until the lock is there, or a signal or the closing of the file ends it.
     async fn wait_for_lock(&self, caller: Caller, wish: LockWish, number: u64, stop: &Stop) -> Result<LockOutcome, Failure> {
+        let mut signal = pin!(interrupted(caller));
         loop {
             let mut asked = pin!(self.volume.take_lock(wish, Some(number)));
             tokio::select! {
@@ -129,7 +130,7 @@ impl Filesystem {
                     LockOutcome::InTheWay(_) => continue,
                     outcome => return Ok(outcome),
                 },
-                () = interrupted(caller) => {}
+                () = &mut signal => {}
                 () = stop.notified() => {}
             }
             let last_word = async {
