@@ -66,11 +66,13 @@ volume() {
 
 mount_local pages-of-64KiB --page-size 64K
 mount_local pages-of-1MiB --page-size 1M
+set -m # each in a group of its own, which ends as a whole
 volume "$folder/pages-of-64KiB" 300000 1000 &
 pids+=($!)
 volume "$folder/pages-of-1MiB" 3000000 2000 &
 pids+=($!)
-for pid in "${pids[@]}"; do wait "$pid" || fail "a volume has a fault"; done
+set +m
+for _ in "${pids[@]}"; do wait -n || fail "a volume has a fault"; done
 pids=()
 for mount in "${mounts[@]}"; do "$weft" umount "$mount"; done
 echo "fsx.sh: $((1000000 * times)) operations, all as they have to be ($SECONDS s)"

@@ -28,7 +28,7 @@ find_binaries() {
 }
 
 folder=$(mktemp -d)
-pids=()
+pids=() # processes of the script, or leaders of groups of them
 mounts=()
 others=() # mounts of other kinds
 clean_up() {
@@ -37,14 +37,15 @@ clean_up() {
     if [ "$status" != 0 ]; then
         tail -n 20 "$folder"/*.log >&2 2>/dev/null || true
     fi
-    for pid in "${pids[@]}"; do kill "$pid" 2>/dev/null || true; done
+    for pid in "${pids[@]}"; do kill -- "-$pid" 2>/dev/null || kill "$pid" 2>/dev/null || true; done
+    for pid in "${pids[@]}"; do wait "$pid" 2>/dev/null || true; done
     for mount in "${mounts[@]}"; do
         # Asks the table and not the mount, whose server may have gone.
         if grep -q " $mount fuse.weft " /proc/self/mounts; then "$weft" umount "$mount" || fusermount3 -u -z "$mount" || true; fi
     done
     for mount in "${others[@]}"; do umount "$mount" || umount -l "$mount" || true; done
     for pid in "${servers[@]}"; do kill "$pid" 2>/dev/null || true; done
-    for pid in "${pids[@]}" "${servers[@]}"; do wait "$pid" 2>/dev/null || true; done
+    for pid in "${servers[@]}"; do wait "$pid" 2>/dev/null || true; done
     rm -rf --one-file-system "$folder"
     exit "$status"
 }
