@@ -1,6 +1,7 @@
 //! `weft mount --local` from beginning to end: what a new user does first, and how a mount ends.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use tempfile::TempDir;
@@ -247,4 +248,22 @@ fn the_mount_helper() {
     fs::write(place.path("mnt/f"), "x").expect("mounted");
     assert!(place.path("mnt/.versions").exists());
     succeed(weft(&["umount", &mnt]));
+}
+
+/// To the nanosecond, on both sides of 1970, as the kernel hands them out.
+#[test]
+fn times_are_what_they_were_set_to() {
+    let place = Place::new();
+    let mount = Mount::local(&place.path("data"), &place.path("mnt"), &[]);
+    let path = mount.path().join("file");
+    let file = fs::File::create(&path).expect("create");
+    for (seconds, nanoseconds) in [(-3, 123_456_789), (-3, 0), (-1, 999_999_999), (0, 0), (0, 1), (1 << 32, 999_999_999)] {
+        let time = rustix::fs::Timespec { tv_sec: seconds, tv_nsec: nanoseconds };
+        rustix::fs::futimens(&file, &rustix::fs::Timestamps { last_access: time, last_modification: time }).expect("futimens");
+        let known = fs::metadata(&path).expect("stat");
+        assert_eq!((known.mtime(), known.mtime_nsec()), (seconds, nanoseconds), "modified");
+        assert_eq!((known.atime(), known.atime_nsec()), (seconds, nanoseconds), "read");
+    }
+    drop(file);
+    mount.unmount();
 }

@@ -1,7 +1,7 @@
 //! FUSE's types and ours.
 
 use fuser::{Errno, FileAttr, FileType, INodeNo, OpenAccMode, OpenFlags, TimeOrNow};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 use weft_common::time::Timestamp;
 use weft_common::wire::{Attributes, FileKind};
 
@@ -30,10 +30,10 @@ pub(super) fn file_attr(node: NodeId, attributes: &Attributes) -> FileAttr {
         ino: INodeNo(node.0),
         size: attributes.size,
         blocks: attributes.size.div_ceil(BLOCK_BYTES),
-        atime: to_fuser(attributes.accessed),
-        mtime: to_fuser(attributes.modified),
-        ctime: to_fuser(attributes.changed),
-        crtime: to_fuser(attributes.born),
+        atime: attributes.accessed.into(),
+        mtime: attributes.modified.into(),
+        ctime: attributes.changed.into(),
+        crtime: attributes.born.into(),
         kind: file_type(attributes.kind),
         perm: attributes.mode,
         nlink: attributes.links,
@@ -58,15 +58,8 @@ pub(super) fn file_type(kind: FileKind) -> FileType {
     }
 }
 
-/// Before 1970 fuser 0.18 takes a time's nanoseconds as if they went backwards too, in both directions: what the kernel calls
-/// -1 s and 999999999 ns it makes 1.999999999 s before 1970. These two functions undo it.
-fn to_fuser(time: Timestamp) -> SystemTime {
-    if time.0 >= 0 {
-        return time.into();
-    }
-    SystemTime::UNIX_EPOCH - Duration::new(time.seconds().unsigned_abs(), time.nanoseconds())
-}
-
+/// Before 1970 fuser 0.18 takes the nanoseconds of a time that the kernel sets as if they went backwards too: what the kernel calls
+/// -1 s and 999999999 ns it makes 1.999999999 s before 1970. This undoes it. What fuser tells the kernel is right.
 fn from_fuser(time: SystemTime) -> Timestamp {
     match SystemTime::UNIX_EPOCH.duration_since(time) {
         Ok(before) if !before.is_zero() => {
@@ -107,12 +100,12 @@ pub(super) fn permissions(mode: u32) -> u16 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
 
     #[test]
     fn times_before_1970_survive_the_library() {
         for nanoseconds in [-1, -999_999_999, -1_000_000_000, -1_000_000_001, 0, 1, 1_500_000_000] {
             let time = Timestamp(nanoseconds);
-            assert_eq!(from_fuser(to_fuser(time)), time);
             // What fuser makes of the kernel's seconds and nanoseconds.
             let (seconds, part) = (time.seconds(), time.nanoseconds());
             let theirs = match u64::try_from(seconds) {
