@@ -27,6 +27,7 @@ impl Filesystem {
         let range = ByteRange::new(offset, offset.saturating_add(u64::from(length)));
         match self.handles.get(id).ok_or(Failure::Unknown)? {
             Open::Live(handle) => {
+                handle.note_use(&self.kernel);
                 let (tree, segments) = {
                     let state = handle.file.state();
                     let tree = state.base(handle.node);
