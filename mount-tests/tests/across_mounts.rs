@@ -2,6 +2,8 @@
 //! held against every promise.
 //!
 //! Only root can make network namespaces. Without it the mounts run where the test runs, and reach the servers by loopback.
+//! `WEFT_SEED` and `WEFT_RECORDED_OPERATIONS` ask for another run than the usual one. A run is not the same again, as threads and
+//! networks are not; a violation is told with what happened around it.
 
 use std::path::PathBuf;
 use std::time::Instant;
@@ -61,17 +63,18 @@ fn what_four_mounts_see_keeps_every_promise() {
     check_that_everything_happened(&tally);
 }
 
+/// What meets another mount's operation in every run, however small. The rest is rare, or quick, or both.
+const OFTEN: [&str; 8] =
+    ["overwrite", "replace by rename", "truncate", "read", "stat", "append", "write a slice", "read all slices"];
+
 /// A run in which nothing met anything would prove nothing.
 fn check_that_everything_happened(tally: &Tally) {
     let least = if long_tests() { 100 } else { 5 };
     for (kind, counts) in &tally.0 {
         assert!(counts.done >= least, "{kind} succeeded only {} times", counts.done);
-        let is_alone = *kind == "close a held handle";
-        assert!(
-            is_alone || counts.contended >= least / 5,
-            "{kind} met another mount's operation only {} times",
-            counts.contended
-        );
+        let has_to_meet = OFTEN.contains(kind) || (long_tests() && *kind != "close a held handle");
+        let met = counts.contended;
+        assert!(!has_to_meet || met >= least / 5, "{kind} met an operation of another mount only {met} times");
     }
     for kind in ["create O_EXCL", "rename", "link", "unlink", "mkdir", "rmdir"] {
         let refused = tally.0.get(kind).map_or(0, |counts| counts.refused);
