@@ -10,8 +10,9 @@ use std::time::Instant;
 use weft_mount_tests::cluster::{Cluster, Shape, long_tests};
 use weft_mount_tests::mount::Mount;
 use weft_mount_tests::network::Network;
-use weft_mount_tests::recording::check::check;
-use weft_mount_tests::recording::log::changes;
+use weft_mount_tests::recording::check::{Promise, Violation, check};
+use weft_mount_tests::recording::log::{Change, changes};
+use weft_mount_tests::recording::record::{Operation, Record};
 use weft_mount_tests::recording::story::story;
 use weft_mount_tests::recording::tally::Tally;
 use weft_mount_tests::recording::worker::{Run, record};
@@ -61,6 +62,21 @@ fn what_four_mounts_see_keeps_every_promise() {
     }
     assert!(violations.is_empty(), "{} violations of seed {}", violations.len(), run.seed);
     check_that_everything_happened(&tally);
+    check_that_an_old_answer_is_found(records, &log);
+}
+
+/// The same history, but the last one who reads a frame is answered what the first one was.
+fn check_that_an_old_answer_is_found(mut records: Vec<Record>, log: &[Change]) {
+    let reads = |record: &&mut Record| matches!(&record.operation, Operation::Read { path } if path == "frames/f0");
+    let mut found: Vec<&mut Record> = records.iter_mut().filter(reads).collect();
+    found.sort_by_key(|record| record.start);
+    let [first, .., last] = found.as_mut_slice() else { panic!("frames/f0 was not read twice") };
+    last.outcome = first.outcome.clone();
+    let violations = check(&records, log);
+    assert!(
+        matches!(violations.as_slice(), [Violation { promise: Promise::CloseToOpen | Promise::Monotone, .. }]),
+        "planted was a stale answer, and found was {violations:?}"
+    );
 }
 
 /// What meets another mount's operation in every run, however small. The rest is rare, or quick, or both.
