@@ -2,12 +2,16 @@
 
 use crate::binaries::path_of;
 use crate::mount::Mount;
+use crate::network::{Network, Site, command_at};
 use crate::port::Port;
 use crate::process::{Process, refuse, succeed};
 use crate::wait::until;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use tempfile::TempDir;
+
+/// Where servers in a network listen, from here on.
+const FIRST_PORT: usize = 9400;
 
 /// Whether the sizes of the issue are asked for (`WEFT_LONG_TESTS`) and not the small ones of every run.
 #[must_use]
@@ -56,8 +60,8 @@ struct Server {
 }
 
 impl Server {
-    fn start(&mut self) {
-        let mut command = Command::new(path_of("weftd"));
+    fn start(&mut self, site: Option<&Site>) {
+        let mut command = command_at(site, path_of("weftd"));
         command.arg("--config").arg(&self.config);
         self.process = Some(Process::start(command, &self.log));
         self.starts += 1;
@@ -78,6 +82,8 @@ pub struct Cluster {
     servers: Vec<Server>,
     manager: String,
     ports: Vec<Port>,
+    /// Where the servers and the tools run, if not here.
+    site: Option<Site>,
     mounts: u32,
     // Last, so that the processes are gone before their folders.
     folder: TempDir,
@@ -91,13 +97,26 @@ impl Cluster {
     /// When they do not come up.
     #[must_use]
     pub fn start(metadata: usize, data: usize) -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
         let port = Port::reserve();
-        let manager = port.address();
+        Self::start_at(None, port.address(), vec![port], metadata, data)
+    }
+
+    /// As [`Cluster::start`], in the hub of a network.
+    ///
+    /// # Panics
+    /// As [`Cluster::start`].
+    #[must_use]
+    pub fn start_in(network: &Network, metadata: usize, data: usize) -> Self {
+        let manager = format!("{}:{FIRST_PORT}", Network::hub_address());
+        Self::start_at(Some(network.hub()), manager, Vec::new(), metadata, data)
+    }
+
+    fn start_at(site: Option<Site>, manager: String, ports: Vec<Port>, metadata: usize, data: usize) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
         let mut init = Command::new(path_of("weftd"));
         init.args(["init", "--listen", &manager, "--dir"]).arg(folder.path().join("cluster"));
         succeed(init);
-        let mut cluster = Self { servers: Vec::new(), manager, ports: vec![port], mounts: 0, folder };
+        let mut cluster = Self { servers: Vec::new(), manager, ports, site, mounts: 0, folder };
         cluster.add_server("manager", "version-manager");
         for number in 1..=metadata {
             cluster.add_server(&format!("metadata{number}"), "metadata");
@@ -105,9 +124,14 @@ impl Cluster {
         for number in 1..=data {
             cluster.add_server(&format!("data{number}"), "data");
         }
-        cluster.servers.iter_mut().for_each(Server::start);
+        cluster.start_servers();
         cluster.wait_until_complete();
         cluster
+    }
+
+    fn start_servers(&mut self) {
+        let site = self.site.as_ref();
+        self.servers.iter_mut().for_each(|server| server.start(site));
     }
 
     fn add_server(&mut self, name: &str, role: &str) {
@@ -115,8 +139,10 @@ impl Cluster {
             "version-manager" => self.manager.clone(),
             _ => self.reserve_port(),
         };
+        // What a test in a network does is many operations, and a log of each would be most of the work.
+        let log = if self.site.is_some() { "info" } else { "info,weft_server=debug,weft_common=debug" };
         let text = format!(
-            "roles = [\"{role}\"]\nlisten = \"{listen}\"\nmanagers = [\"{}\"]\nidentity = \"cluster/identity\"\nstore = \"{name}\"\nlog = \"info,weft_server=debug,weft_common=debug\"\n",
+            "roles = [\"{role}\"]\nlisten = \"{listen}\"\nmanagers = [\"{}\"]\nidentity = \"cluster/identity\"\nstore = \"{name}\"\nlog = \"{log}\"\n",
             self.manager
         );
         let config = self.folder.path().join(format!("{name}.toml"));
@@ -126,6 +152,10 @@ impl Cluster {
     }
 
     fn reserve_port(&mut self) -> String {
+        if self.site.is_some() {
+            // Nobody else is there.
+            return format!("{}:{}", Network::hub_address(), FIRST_PORT + self.servers.len());
+        }
         let port = Port::reserve();
         let address = port.address();
         self.ports.push(port);
@@ -170,7 +200,7 @@ impl Cluster {
     /// A `weft` command with this cluster's certificates.
     #[must_use]
     pub fn weft(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(path_of("weft"));
+        let mut command = command_at(self.site.as_ref(), path_of("weft"));
         command.args(arguments).env("WEFT_IDENTITY", self.identity());
         command
     }
@@ -214,13 +244,22 @@ impl Cluster {
     /// When the mount does not come.
     #[must_use]
     pub fn mount_with(&mut self, volume: &str, options: &[&str]) -> Mount {
+        self.mount_at(None, volume, options)
+    }
+
+    /// As [`Cluster::mount_with`], by a process at a place of the network.
+    ///
+    /// # Panics
+    /// When the mount does not come.
+    #[must_use]
+    pub fn mount_at(&mut self, site: Option<&Site>, volume: &str, options: &[&str]) -> Mount {
         self.mounts += 1;
         let path = self.folder.path().join(format!("mnt{}", self.mounts));
         let log = path.with_extension("log");
         let identity = self.identity();
         let url = self.url(volume);
         let arguments = [&["--identity", identity.to_str().expect("a path in UTF-8")][..], options, &[&url]].concat();
-        Mount::start(&arguments, &path, &log)
+        Mount::start_at(site, &arguments, &path, &log)
     }
 
     /// Asks every server to end, waits for it, and starts all again.
@@ -234,7 +273,7 @@ impl Cluster {
                 assert!(status.success(), "{} ended with {status}", server.config.display());
             }
         }
-        self.servers.iter_mut().for_each(Server::start);
+        self.start_servers();
         self.wait_until_complete();
     }
 
@@ -246,7 +285,7 @@ impl Cluster {
         for process in self.servers.iter_mut().filter_map(|server| server.process.as_mut()) {
             process.kill();
         }
-        self.servers.iter_mut().for_each(Server::start);
+        self.start_servers();
         self.wait_until_complete();
     }
 
@@ -257,7 +296,7 @@ impl Cluster {
     pub fn restart_killed(&mut self) {
         for server in &mut self.servers {
             if server.process.as_mut().is_none_or(|process| process.ended().is_some()) {
-                server.start();
+                server.start(self.site.as_ref());
             }
         }
         self.wait_until_complete();

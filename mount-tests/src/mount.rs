@@ -1,6 +1,7 @@
 //! Mounts that never outlive their test.
 
 use crate::binaries::path_of;
+use crate::network::{Site, command_at};
 use crate::process::Process;
 use crate::wait::until;
 use std::path::{Path, PathBuf};
@@ -20,12 +21,22 @@ impl Mount {
     /// When the mount does not come; its log is printed.
     #[must_use]
     pub fn start(arguments: &[&str], path: &Path, log: &Path) -> Self {
-        Self::start_logging("info,weft_common::client=debug,weft_fs=debug,fuser=error", arguments, path, log)
+        Self::start_at(None, arguments, path, log)
     }
 
-    fn start_logging(filter: &str, arguments: &[&str], path: &Path, log: &Path) -> Self {
+    /// As [`Mount::start`], by a process at a place of a network. That one logs no single operations.
+    ///
+    /// # Panics
+    /// As [`Mount::start`].
+    #[must_use]
+    pub fn start_at(site: Option<&Site>, arguments: &[&str], path: &Path, log: &Path) -> Self {
+        let filter = if site.is_some() { "info,fuser=error" } else { "info,weft_common::client=debug,weft_fs=debug,fuser=error" };
+        Self::start_logging(site, filter, arguments, path, log)
+    }
+
+    fn start_logging(site: Option<&Site>, filter: &str, arguments: &[&str], path: &Path, log: &Path) -> Self {
         std::fs::create_dir_all(path).expect("a mountpoint");
-        let mut command = Command::new(path_of("weft"));
+        let mut command = command_at(site, path_of("weft"));
         command.arg("mount").args(arguments).arg(path).env("RUST_LOG", filter);
         let mut process = Process::start(command, log);
         until(&format!("{} is mounted", path.display()), || {
@@ -55,7 +66,7 @@ impl Mount {
     pub fn local_quiet(store: &Path, path: &Path, options: &[&str]) -> Self {
         let log = path.with_extension("log");
         let store = store.to_str().expect("a path in UTF-8");
-        Self::start_logging("error", &[&["--local", store][..], options].concat(), path, &log)
+        Self::start_logging(None, "error", &[&["--local", store][..], options].concat(), path, &log)
     }
 
     /// Where it is mounted.

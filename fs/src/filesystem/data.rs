@@ -28,6 +28,7 @@ impl Filesystem {
         match self.handles.get(id).ok_or(Failure::Unknown)? {
             Open::Live(handle) => {
                 self.check_locks(&handle)?;
+                handle.note_use(&self.kernel);
                 let (tree, segments) = {
                     let state = handle.file.state();
                     let tree = state.base(handle.node);

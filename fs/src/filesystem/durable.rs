@@ -65,6 +65,7 @@ impl Filesystem {
     /// The last descriptor of the handle is closed, and no mapping uses it.
     pub(crate) async fn release(&self, id: HandleId) {
         let Some(Open::Live(handle)) = self.handles.remove(id) else { return };
+        handle.note_use(&self.kernel);
         // What was written through a mapping after the last close. A failure was logged; nobody is left to be told.
         let _ = self.publish_for(&handle).await;
         self.drop_locks_of(&handle).await;

@@ -7,6 +7,7 @@ use weft_common::id::{BlobId, BlobVersion};
 use weft_common::name::FileName;
 use weft_common::weave::Tree;
 
+use crate::handle::HandleId;
 use crate::inode::NodeId;
 use crate::lock;
 
@@ -18,12 +19,20 @@ pub(crate) trait KernelCache: Send + Sync + std::fmt::Debug {
     fn drop_entry(&self, parent: NodeId, name: &FileName);
 }
 
+/// What the kernel's pages of an inode are of.
+#[derive(Clone, Copy, Debug)]
+struct Pages {
+    content: (BlobId, BlobVersion),
+    /// The open whose answer has the kernel drop the pages from before, while it may not have taken that answer in.
+    awaits: Option<HandleId>,
+}
+
 /// The kernel's caches, as far as the mount knows them.
 #[derive(Debug)]
 pub(crate) struct Kernel {
     runtime: Handle,
     cache: OnceLock<Arc<dyn KernelCache>>,
-    pages: Mutex<HashMap<NodeId, (BlobId, BlobVersion)>>,
+    pages: Mutex<HashMap<NodeId, Pages>>,
 }
 
 impl Kernel {
@@ -44,14 +53,28 @@ impl Kernel {
         }
     }
 
-    /// The pages that the kernel caches for `node` from now on are those of `tree`.
+    /// The pages that the kernel has for `node` are those of `tree`.
     pub(crate) fn note_pages(&self, node: NodeId, tree: Tree) {
-        lock(&self.pages).insert(node, (tree.blob, tree.version));
+        lock(&self.pages).insert(node, Pages { content: (tree.blob, tree.version), awaits: None });
+    }
+
+    /// The pages that the kernel has for `node` will be those of `tree` when it has taken in the answer to the open of `handle`.
+    /// Another open that is answered meanwhile may be taken in first, so that one must not keep any pages either.
+    pub(crate) fn expect_pages(&self, node: NodeId, tree: Tree, handle: HandleId) {
+        lock(&self.pages).insert(node, Pages { content: (tree.blob, tree.version), awaits: Some(handle) });
+    }
+
+    /// The kernel uses `handle`, so it has taken in the answer to its open.
+    pub(crate) fn is_used(&self, node: NodeId, handle: HandleId) {
+        if let Some(pages) = lock(&self.pages).get_mut(&node).filter(|pages| pages.awaits == Some(handle)) {
+            pages.awaits = None;
+        }
     }
 
     /// Whether the pages that the kernel has for `node` are those of `tree`.
     pub(crate) fn has_pages_of(&self, node: NodeId, tree: Tree) -> bool {
-        lock(&self.pages).get(&node) == Some(&(tree.blob, tree.version))
+        let is_same = |pages: &Pages| pages.awaits.is_none() && pages.content == (tree.blob, tree.version);
+        lock(&self.pages).get(&node).is_some_and(is_same)
     }
 
     /// The kernel has forgotten `node`.

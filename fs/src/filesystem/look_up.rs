@@ -55,6 +55,9 @@ impl Filesystem {
         match self.node(node)? {
             Node::Live(inode) => {
                 let fetched = self.attributes_at(At::Head, inode).await;
+                if let Ok(newest) = &fetched {
+                    self.recent.put(newest, None);
+                }
                 let Some(file) = self.files.get(inode) else {
                     return Ok((fetched?, self.settings.attribute_lifetime));
                 };

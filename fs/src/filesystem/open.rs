@@ -1,13 +1,13 @@
 //! Opening and making files.
 
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use weft_common::id::InodeNumber;
 use weft_common::name::FileName;
 use weft_common::wire::{At, Attributes, Change, ErrorKind, FileKind, NewInode};
 
 use super::attributes::now;
-use super::{Caller, Entry, Failure, Filesystem, ordinary, read_only, unexpected};
+use super::{Caller, Entry, Failure, Filesystem, Kernel, ordinary, read_only, unexpected};
 use crate::handle::{Handle, HandleId, OldHandle, Open, OpenMode};
 use crate::inode::{Node, NodeId};
 use crate::read::Sequence;
@@ -84,14 +84,20 @@ impl Filesystem {
         // A view that stays behind is being read here in an older version, and what the caller looked up was that version.
         self.follow(&file, node, newest).await;
         let id = self.handles.next();
-        let tree = {
+        let (tree, version) = {
             let mut state = file.state();
+            // Another thread may have told the kernel of a newer version since the look-up of this open, before it could find the
+            // file in use. Whoever comes from now on does.
+            if let Some(told) = self.recent.get(inode) {
+                state.learn(told);
+            }
             state.attach(node, mode.write);
-            state.base(node)
+            (state.base(node), state.version(node))
         };
         let author = self.author(caller);
         let (sequence, losses_seen) = (Mutex::new(Sequence::default()), AtomicU64::new(self.volume.losses()));
-        let handle = Arc::new(Handle { id, file, node, mode, author, sequence, losses_seen });
+        let used = AtomicBool::new(false);
+        let handle = Arc::new(Handle { id, file, node, mode, author, sequence, losses_seen, used });
         self.handles.insert(id, Open::Live(Arc::clone(&handle)));
         if mode.truncate
             && let Err(error) = self.truncate_at_open(&handle).await
@@ -100,9 +106,13 @@ impl Filesystem {
             handle.file.state().detach(node, id, mode.write);
             return Err(error);
         }
+        if self.recent.differs(inode, version) {
+            // It would cut what is read off at the size that it believes, or show zeros.
+            self.kernel.drop_pages_now(node).await;
+        }
         let keep_cache = !mode.truncate && tree.is_some_and(|tree| self.kernel.has_pages_of(node, tree));
-        if let Some(tree) = tree {
-            self.kernel.note_pages(node, tree);
+        if let Some(tree) = tree.filter(|_| !keep_cache) {
+            self.kernel.expect_pages(node, tree, id);
         }
         // Through the page cache, the kernel cuts a write where it leaves a page that it knows only in part, at places that
         // follow from where *it* believes the file to end. An append must stay in one piece.
@@ -159,6 +169,15 @@ impl Filesystem {
         let change = Change::Create { parent, name: name.clone(), inode, mode, uid, gid, exclusive, umask };
         let newest = self.change(caller, change).await?.attributes.ok_or_else(unexpected)?;
         Ok((self.live_entry(newest.clone(), Some(&name)).await, newest))
+    }
+}
+
+impl Handle {
+    /// The kernel asks for something by this handle.
+    pub(super) fn note_use(&self, kernel: &Kernel) {
+        if !self.used.swap(true, Ordering::Relaxed) {
+            kernel.is_used(self.node, self.id);
+        }
     }
 }
 

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard};
-use weft_common::id::InodeNumber;
+use weft_common::id::{InodeNumber, VolumeVersion};
 use weft_common::name::FileName;
 use weft_common::weave::Tree;
 use weft_common::wire::Attributes;
@@ -101,6 +101,11 @@ impl State {
     /// The published content that a reader through `node` sees below pending updates.
     pub(crate) fn base(&self, node: NodeId) -> Option<Tree> {
         self.view(node).map_or(self.newest.tree, View::tree)
+    }
+
+    /// The volume version whose state a reader through `node` sees below pending updates.
+    pub(crate) fn version(&self, node: NodeId) -> VolumeVersion {
+        self.view(node).map_or(self.newest.version, |view| view.attributes.version)
     }
 
     /// The size below the update in the making: what it is an update of, as far as this mount knows.

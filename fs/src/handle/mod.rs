@@ -9,7 +9,7 @@ pub(crate) use file::{File, FileRef, FileTable, Freshness, State};
 pub(crate) use locks::{LockBook, Stop};
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use weft_common::id::{InodeNumber, VolumeVersion};
 use weft_common::weave::Tree;
@@ -56,6 +56,8 @@ pub(crate) struct Handle {
     pub(crate) sequence: Mutex<Sequence>,
     /// Losses of unsynced bytes ([`weft_common::client::BlobStore::losses`]) that happened before it was opened, or that it reported.
     pub(crate) losses_seen: AtomicU64,
+    /// Whether the kernel is known to have taken in that it is open.
+    pub(crate) used: AtomicBool,
 }
 
 /// A file of an old version, opened once.

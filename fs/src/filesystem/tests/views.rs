@@ -76,6 +76,39 @@ async fn pages_are_kept_while_they_are_right() {
 }
 
 #[tokio::test]
+async fn two_opens_at_once_keep_no_pages_of_before() {
+    let volume = FakeVolume::new();
+    let (here, there) = (TestMount::new(&volume), TestMount::new(&volume));
+    there.put("frame", b"one").await;
+    assert_eq!(here.get("frame").await, b"one");
+    there.put("frame", b"two").await;
+    let (first, first_keeps, _) = here.open_with_cache("frame", READ).await;
+    let (second, second_keeps, _) = here.open_with_cache("frame", READ).await;
+    assert!(!first_keeps && !second_keeps, "the kernel may take in the second answer before it drops pages because of the first");
+    assert_eq!(here.read(second).await, b"two");
+    let (third, third_keeps, _) = here.open_with_cache("frame", READ).await;
+    assert!(third_keeps, "the second is in use, so the pages of before are gone");
+    for handle in [first, second, third] {
+        here.close(handle).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn an_open_shows_what_the_kernel_was_told_last() {
+    let volume = FakeVolume::new();
+    let (here, there) = (TestMount::new(&volume), TestMount::new(&volume));
+    there.put("frame", b"one").await;
+    let node = here.find("frame").await.unwrap().node;
+    there.put("frame", b"longer").await;
+    // Another program's look-up comes between this one's and its open.
+    here.find("frame").await.unwrap();
+    let opened = here.filesystem.open(crate::testing::ROOT_USER, node, READ).await.unwrap();
+    assert!(here.has_dropped(node).await, "the kernel may believe either size");
+    assert_eq!(here.read(opened.handle).await, b"longer");
+    here.close(opened.handle).await.unwrap();
+}
+
+#[tokio::test]
 async fn an_open_asks_once() {
     let volume = FakeVolume::new();
     let mount = TestMount::new(&volume);

@@ -1,0 +1,191 @@
+//! What is read, and what `stat` says.
+
+use super::sweep::{Held, Sweep, Window};
+use super::violation::{Promise, Violation};
+use crate::recording::record::{Outcome, Record, Value};
+
+impl Sweep<'_> {
+    /// What was read after an open: a version, and the inode that had it.
+    pub(super) fn content_answer(
+        &self,
+        record: &Record,
+        path: &str,
+        said: u64,
+        value: Value,
+        window: Window,
+    ) -> Result<(u64, Option<u64>), Violation> {
+        if let Some((version, inode)) = self.find(path, value, window) {
+            let has_size = |(_, other): (u64, Value)| u64::from(other.size) == said;
+            let had = window.versions().any(|version| self.past.content(inode, version).is_some_and(has_size));
+            if u64::from(value.size) == said || had {
+                return Ok((version, Some(inode)));
+            }
+            return Err(Violation::new(Promise::Size, record, format!("fstat said {said}, and no version of then is so long")));
+        }
+        if self.is_unlogged(path, value, record, window) {
+            return Ok((0, None));
+        }
+        Err(self.wrong_content(record, path, value, window))
+    }
+
+    /// The first version of the window at which the path had that content. A file may have been found by the path and read when the
+    /// path meant another one already.
+    fn find(&self, path: &str, value: Value, window: Window) -> Option<(u64, u64)> {
+        let mut before = None;
+        for version in window.versions() {
+            let inode = self.past.resolve(path, version);
+            if inode.is_some_and(|inode| self.past.content(inode, version).is_some_and(|(_, now)| now == value)) {
+                return Some((version, inode?));
+            }
+            if let Some(lost) = before.filter(|_| before != inode) {
+                let mut later = self.past.contents_between(lost, version, window.last);
+                if let Some((version, _)) = later.find(|(_, then)| *then == value) {
+                    return Some((version, lost));
+                }
+            }
+            before = inode;
+        }
+        None
+    }
+
+    /// Whether the content may be of a file that had lost its name: what is written to it then is no version of the volume.
+    fn is_unlogged(&self, path: &str, value: Value, record: &Record, window: Window) -> bool {
+        let is_possible = |write: &&Record| write.start < record.end && write.operation.path() == path;
+        let is_known = self.records.get(&value.by).is_some_and(|writer| writer.start < record.end);
+        is_known && self.changes_meaning(path, window) && self.unlogged.iter().any(is_possible)
+    }
+
+    /// Which promise a content breaks that the path had at no version of the window.
+    fn wrong_content(&self, record: &Record, path: &str, value: Value, window: Window) -> Violation {
+        let newest = self.past.resolve(path, window.first).and_then(|inode| self.past.content(inode, window.first));
+        let why = format!("versions {:?} are possible, the first of them shows {newest:?}", window.versions());
+        let was_there = |writer: &&Record| writer.start < record.end;
+        if value != Value::default() && !self.records.get(&value.by).is_some_and(was_there) {
+            return Violation::new(Promise::NoMix, record, why);
+        }
+        let newer = newest.and_then(|(since, _)| self.records.get(&self.past.maker(since)?));
+        let promise = match newer {
+            // It is known only because somebody saw it.
+            Some(writer) if writer.end >= record.start => Promise::Monotone,
+            _ => Promise::CloseToOpen,
+        };
+        Violation::new(promise, record, why)
+    }
+
+    /// What is read by the operation that opens a handle to be kept.
+    pub(super) fn hold(
+        &mut self,
+        record: &Record,
+        path: &str,
+        said: u64,
+        value: Value,
+        window: Window,
+    ) -> Result<u64, Violation> {
+        let (version, inode) = self.content_answer(record, path, said, value, window)?;
+        // An empty file can be any of several.
+        if let Some(inode) = inode.filter(|_| value != Value::default()) {
+            self.held.insert(record.number, Held { inode, shows: version });
+        }
+        Ok(version)
+    }
+
+    /// What is read at a handle that was opened before.
+    pub(super) fn held_answer(
+        &mut self,
+        record: &Record,
+        hold: u32,
+        outcome: &Outcome,
+        window: Window,
+    ) -> Result<u64, Violation> {
+        let value = match outcome {
+            Outcome::Content { value, .. } => *value,
+            Outcome::Torn(at) => {
+                return Err(Violation::new(Promise::NoMix, record, format!("nobody wrote what stands at byte {at}")));
+            }
+            _ => return Err(Violation::new(Promise::Held, record, "the handle cannot be read any more".to_owned())),
+        };
+        let Some(held) = self.held.get(&hold).copied() else { return Ok(0) };
+        let Some((_, shown)) = self.past.content(held.inode, held.shows) else { return Ok(0) };
+        if shown == value {
+            return Ok(0);
+        }
+        let mut later = self.past.contents_between(held.inode, held.shows, window.last);
+        if let Some((version, _)) = later.find(|(_, then)| *then == value) {
+            self.held.insert(hold, Held { shows: version, ..held });
+            let grown = shown.by == value.by && shown.kept == value.kept && value.size > shown.size;
+            if grown || self.wrote_here(record, held, version, window.last) {
+                return Ok(0);
+            }
+            let why = format!("the handle showed {shown:?}, and nobody wrote to the file on its mount since");
+            return Err(Violation::new(Promise::HeldStill, record, why));
+        }
+        // What was written on this mount to a file without a name is no version.
+        let wrote_here = self.unlogged.iter().any(|write| write.mount == record.mount && write.start < record.end);
+        if self.past.links(held.inode, window.last) == 0 && wrote_here {
+            return Ok(0);
+        }
+        Err(Violation::new(Promise::Held, record, format!("the handle showed {shown:?}, and the file never had this after that")))
+    }
+
+    /// Whether somebody on the record's mount wrote to the held file, up to that version or while it showed the same.
+    fn wrote_here(&self, record: &Record, held: Held, version: u64, last: u64) -> bool {
+        let shown = self.past.content(held.inode, version).map(|(_, value)| value);
+        let contents = self.past.contents_between(held.inode, held.shows, last);
+        let mut until = contents.take_while(|(at, value)| *at <= version || Some(*value) == shown);
+        let is_here = |by: u32| self.records.get(&by).is_some_and(|by| by.mount == record.mount);
+        until.any(|(version, _)| self.past.maker(version).is_some_and(is_here))
+    }
+
+    /// An old version is what it was.
+    pub(super) fn old_answer(&self, record: &Record, version: u64, path: &str, outcome: &Outcome) -> Result<u64, Violation> {
+        let then = self.past.resolve(path, version).and_then(|inode| self.past.content(inode, version)).map(|(_, value)| value);
+        let is_right = match outcome {
+            Outcome::Content { said, value } => Some(*value) == then && *said == u64::from(value.size),
+            Outcome::Failed(libc::ENOENT) => then.is_none(),
+            _ => false,
+        };
+        if is_right { Ok(0) } else { Err(Violation::new(Promise::Old, record, format!("at that version it was {then:?}"))) }
+    }
+
+    /// Size and number of names.
+    pub(super) fn stat_answer(
+        &self,
+        record: &Record,
+        path: &str,
+        size: u64,
+        links: u64,
+        window: Window,
+    ) -> Result<u64, Violation> {
+        let mut has_size = false;
+        for version in window.versions() {
+            let Some(inode) = self.past.resolve(path, version) else { continue };
+            if self.past.content(inode, version).is_some_and(|(_, value)| u64::from(value.size) == size) {
+                has_size = true;
+                if self.past.links(inode, version) == links {
+                    return Ok(version);
+                }
+            }
+        }
+        // A file without a name, found a moment before it lost it.
+        if self.changes_meaning(path, window) {
+            return Ok(0);
+        }
+        let promise = if has_size { Promise::Links } else { Promise::Size };
+        Err(Violation::new(promise, record, format!("versions {:?} are possible, and none shows this", window.versions())))
+    }
+
+    /// The version that last changed the file.
+    pub(super) fn version_answer(&self, record: &Record, path: &str, version: u64, window: Window) -> Result<u64, Violation> {
+        let touched = |at: u64| self.past.resolve(path, at).and_then(|inode| self.past.touched(inode, at));
+        let found = window.versions().find(|at| touched(*at) == Some(version));
+        if found.is_some() || self.changes_meaning(path, window) {
+            return Ok(found.unwrap_or(0));
+        }
+        let why = format!(
+            "versions {:?} are possible; at the first, {:?} had changed it last",
+            window.versions(),
+            touched(window.first)
+        );
+        Err(Violation::new(Promise::CloseToOpen, record, why))
+    }
+}
