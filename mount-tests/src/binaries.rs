@@ -14,6 +14,15 @@ pub fn path_of(name: &str) -> PathBuf {
     DIRECTORY.get_or_init(|| std::env::var_os("WEFT_BIN_DIR").map_or_else(build, PathBuf::from)).join(name)
 }
 
+/// The path of a program of this package's, which cargo builds for its own tests.
+///
+/// # Panics
+/// When this is no test's process.
+#[must_use]
+pub fn helper(name: &str) -> PathBuf {
+    profile_folder().join(name)
+}
+
 /// Cargo builds a package's binaries only for that package's own tests, so another package's tests ask for them.
 fn build() -> PathBuf {
     let profile = profile_folder();

@@ -11,6 +11,7 @@ pub mod crash;
 pub mod damage;
 pub mod explore;
 pub mod fingerprint;
+pub mod locker;
 pub mod mount;
 pub mod network;
 pub mod operations;

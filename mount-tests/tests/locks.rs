@@ -1,66 +1,12 @@
 //! Locks between processes on two mounts of one volume: `fcntl(2)`, of processes and of open files, and `flock(2)`.
 
-use std::io::{BufRead, BufReader, Lines, Write};
-use std::path::Path;
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
-use weft_mount_tests::binaries::path_of;
 use weft_mount_tests::cluster::{Cluster, Shape, long_tests};
+use weft_mount_tests::locker::Locker;
 use weft_mount_tests::wait::until;
 
 const SHAPE: Shape = Shape { page_kib: 64, fan_out: 32, copies: 1 };
-
-/// A process that takes locks.
-struct Locker {
-    process: Child,
-    commands: ChildStdin,
-    answers: Lines<BufReader<ChildStdout>>,
-}
-
-impl Locker {
-    fn start() -> Self {
-        let mut command = Command::new(path_of("locker"));
-        let mut process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("a locker");
-        let commands = process.stdin.take().expect("its input");
-        let answers = BufReader::new(process.stdout.take().expect("its output")).lines();
-        Self { process, commands, answers }
-    }
-
-    /// A locker that has `path` open as `f`.
-    fn with(path: &Path) -> Self {
-        let mut locker = Self::start();
-        assert_eq!(locker.ask(&format!("open f {}", path.display())), "ok");
-        locker
-    }
-
-    fn tell(&mut self, command: &str) {
-        writeln!(self.commands, "{command}").expect("a command sent");
-    }
-
-    fn answer(&mut self) -> String {
-        self.answers.next().expect("an answer").expect("a line")
-    }
-
-    fn ask(&mut self, command: &str) -> String {
-        self.tell(command);
-        self.answer()
-    }
-
-    fn pid(&self) -> u32 {
-        self.process.id()
-    }
-
-    fn kill(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
-impl Drop for Locker {
-    fn drop(&mut self) {
-        self.kill();
-    }
-}
 
 #[test]
 fn locks_exclude_across_mounts() {
