@@ -1,7 +1,7 @@
 //! A cluster of separate `weftd` processes on this machine, with mounts.
 
 use crate::binaries::path_of;
-use crate::mount::Mount;
+use crate::mount::{EVERYTHING, Mount, QUIET};
 use crate::network::{Network, Site, command_at};
 use crate::port::Port;
 use crate::process::{Process, refuse, succeed};
@@ -84,6 +84,8 @@ pub struct Cluster {
     ports: Vec<Port>,
     /// Where the servers and the tools run, if not here.
     site: Option<Site>,
+    /// Nobody logs single operations.
+    is_quiet: bool,
     mounts: u32,
     // Last, so that the processes are gone before their folders.
     folder: TempDir,
@@ -98,7 +100,17 @@ impl Cluster {
     #[must_use]
     pub fn start(metadata: usize, data: usize) -> Self {
         let port = Port::reserve();
-        Self::start_at(None, port.address(), vec![port], metadata, data)
+        Self::start_at((None, false), port.address(), vec![port], metadata, data)
+    }
+
+    /// As [`Cluster::start`], with the logs of servers and mounts in use: for many operations.
+    ///
+    /// # Panics
+    /// As [`Cluster::start`].
+    #[must_use]
+    pub fn start_quiet(metadata: usize, data: usize) -> Self {
+        let port = Port::reserve();
+        Self::start_at((None, true), port.address(), vec![port], metadata, data)
     }
 
     /// As [`Cluster::start`], in the hub of a network.
@@ -108,15 +120,15 @@ impl Cluster {
     #[must_use]
     pub fn start_in(network: &Network, metadata: usize, data: usize) -> Self {
         let manager = format!("{}:{FIRST_PORT}", Network::hub_address());
-        Self::start_at(Some(network.hub()), manager, Vec::new(), metadata, data)
+        Self::start_at((Some(network.hub()), true), manager, Vec::new(), metadata, data)
     }
 
-    fn start_at(site: Option<Site>, manager: String, ports: Vec<Port>, metadata: usize, data: usize) -> Self {
+    fn start_at((site, is_quiet): (Option<Site>, bool), manager: String, ports: Vec<Port>, metadata: usize, data: usize) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let mut init = Command::new(path_of("weftd"));
         init.args(["init", "--listen", &manager, "--dir"]).arg(folder.path().join("cluster"));
         succeed(init);
-        let mut cluster = Self { servers: Vec::new(), manager, ports, site, mounts: 0, folder };
+        let mut cluster = Self { servers: Vec::new(), manager, ports, site, is_quiet, mounts: 0, folder };
         cluster.add_server("manager", "version-manager");
         for number in 1..=metadata {
             cluster.add_server(&format!("metadata{number}"), "metadata");
@@ -140,7 +152,7 @@ impl Cluster {
             _ => self.reserve_port(),
         };
         // What a test in a network does is many operations, and a log of each would be most of the work.
-        let log = if self.site.is_some() { "info" } else { "info,weft_server=debug,weft_common=debug" };
+        let log = if self.is_quiet { "info" } else { "info,weft_server=debug,weft_common=debug" };
         let text = format!(
             "roles = [\"{role}\"]\nlisten = \"{listen}\"\nmanagers = [\"{}\"]\nidentity = \"cluster/identity\"\nstore = \"{name}\"\nlog = \"{log}\"\n",
             self.manager
@@ -259,7 +271,8 @@ impl Cluster {
         let identity = self.identity();
         let url = self.url(volume);
         let arguments = [&["--identity", identity.to_str().expect("a path in UTF-8")][..], options, &[&url]].concat();
-        Mount::start_at(site, &arguments, &path, &log)
+        let filter = if self.is_quiet { QUIET } else { EVERYTHING };
+        Mount::start_logging(site, filter, &arguments, &path, &log)
     }
 
     /// Asks every server to end, waits for it, and starts all again.

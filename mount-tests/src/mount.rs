@@ -7,6 +7,11 @@ use crate::wait::until;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+/// What a mount logs if a test is to be understood by it.
+pub(crate) const EVERYTHING: &str = "info,weft_common::client=debug,weft_fs=debug,fuser=error";
+/// What it logs where there are very many operations.
+pub(crate) const QUIET: &str = "info,fuser=error";
+
 /// A mounted volume; unmounted when dropped.
 #[derive(Debug)]
 pub struct Mount {
@@ -21,20 +26,11 @@ impl Mount {
     /// When the mount does not come; its log is printed.
     #[must_use]
     pub fn start(arguments: &[&str], path: &Path, log: &Path) -> Self {
-        Self::start_at(None, arguments, path, log)
+        Self::start_logging(None, EVERYTHING, arguments, path, log)
     }
 
-    /// As [`Mount::start`], by a process at a place of a network. That one logs no single operations.
-    ///
-    /// # Panics
-    /// As [`Mount::start`].
-    #[must_use]
-    pub fn start_at(site: Option<&Site>, arguments: &[&str], path: &Path, log: &Path) -> Self {
-        let filter = if site.is_some() { "info,fuser=error" } else { "info,weft_common::client=debug,weft_fs=debug,fuser=error" };
-        Self::start_logging(site, filter, arguments, path, log)
-    }
-
-    fn start_logging(site: Option<&Site>, filter: &str, arguments: &[&str], path: &Path, log: &Path) -> Self {
+    /// As [`Mount::start`], by a process at a place of a network, which logs what the filter says.
+    pub(crate) fn start_logging(site: Option<&Site>, filter: &str, arguments: &[&str], path: &Path, log: &Path) -> Self {
         std::fs::create_dir_all(path).expect("a mountpoint");
         let mut command = command_at(site, path_of("weft"));
         command.arg("mount").args(arguments).arg(path).env("RUST_LOG", filter);

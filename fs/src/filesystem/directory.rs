@@ -67,7 +67,7 @@ enum Cursor {
 pub(crate) struct DirectoryStream {
     id: NodeId,
     node: Node,
-    window: Vec<Item>,
+    window: Arc<Vec<Item>>,
     /// Offset of the window's first entry.
     first: u64,
     /// What is behind the window.
@@ -76,12 +76,33 @@ pub(crate) struct DirectoryStream {
 
 impl DirectoryStream {
     fn new(id: NodeId, node: Node) -> Self {
-        Self { id, node, window: Vec::new(), first: 0, cursor: Cursor::Start }
+        Self { id, node, window: Arc::default(), first: 0, cursor: Cursor::Start }
     }
 
     /// Whether what is listed never changes.
     fn is_old(&self) -> bool {
         matches!(self.node, Node::Old(_))
+    }
+
+    /// The entries at hand from `offset` on, if it is among them.
+    fn at_hand(&self, offset: u64) -> Option<Items> {
+        let skipped = usize::try_from(offset.checked_sub(self.first)?).ok()?;
+        (skipped < self.window.len()).then(|| Items { window: Arc::clone(&self.window), skipped })
+    }
+}
+
+/// Some entries of a listing, shared with the open directory: an answer to the kernel takes a few, and asks for the next ones soon.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Items {
+    window: Arc<Vec<Item>>,
+    skipped: usize,
+}
+
+impl std::ops::Deref for Items {
+    type Target = [Item];
+
+    fn deref(&self) -> &[Item] {
+        &self.window[self.skipped..]
     }
 }
 
@@ -102,10 +123,17 @@ impl Filesystem {
     }
 
     /// The entries from `offset` on that are at hand, at least one unless the listing ends there.
-    pub(crate) async fn items(&self, id: HandleId, offset: u64) -> Result<Vec<Item>, Failure> {
+    pub(crate) async fn items(&self, id: HandleId, offset: u64) -> Result<Items, Failure> {
         let stream = self.stream(id)?;
         let mut stream = stream.lock().await;
-        Ok(self.list(&mut stream, offset).await?.to_vec())
+        self.list(&mut stream, offset).await
+    }
+
+    /// As [`Filesystem::items`], if nobody needs to be asked.
+    pub(crate) fn known_items(&self, id: HandleId, offset: u64) -> Option<Items> {
+        // The beginning is always listed anew.
+        let stream = self.stream(id).ok().filter(|_| offset > 0)?;
+        stream.try_lock().ok()?.at_hand(offset)
     }
 
     /// Closes a directory.
@@ -113,20 +141,22 @@ impl Filesystem {
         self.handles.remove(id);
     }
 
-    async fn list<'stream>(&self, stream: &'stream mut DirectoryStream, offset: u64) -> Result<&'stream [Item], Failure> {
+    async fn list(&self, stream: &mut DirectoryStream, offset: u64) -> Result<Items, Failure> {
         if offset < stream.first || offset == 0 {
             *stream = DirectoryStream::new(stream.id, stream.node.clone());
         }
-        while offset >= stream.first + stream.window.len() as u64 {
+        loop {
+            if let Some(items) = stream.at_hand(offset) {
+                return Ok(items);
+            }
             if matches!(stream.cursor, Cursor::End) {
-                return Ok(&[]);
+                return Ok(Items::default());
             }
             let before = std::mem::replace(&mut stream.cursor, Cursor::End);
             let (window, cursor) = self.next_window(stream, before).await?;
             stream.first += stream.window.len() as u64;
-            (stream.window, stream.cursor) = (window, cursor);
+            (stream.window, stream.cursor) = (Arc::new(window), cursor);
         }
-        Ok(&stream.window[(offset - stream.first) as usize..])
     }
 
     async fn next_window(&self, stream: &DirectoryStream, cursor: Cursor) -> Result<(Vec<Item>, Cursor), Failure> {

@@ -26,7 +26,7 @@ mod watch;
 mod xattr;
 
 pub(crate) use attributes::AttributeRequest;
-pub(crate) use directory::DirectoryStream;
+pub(crate) use directory::{DirectoryStream, Item};
 pub(crate) use entry::Entry;
 pub(crate) use kernel::{Kernel, KernelCache};
 pub(crate) use locks::LockAsk;

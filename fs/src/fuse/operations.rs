@@ -18,7 +18,7 @@ use weft_common::wire::{AttributeChange, Attributes, ErrorKind, LockKind, LockRa
 use super::convert::{errno, file_attr, file_type, node, open_mode, permissions, timestamp};
 use super::{Adapter, caller};
 use crate::errno::Failure;
-use crate::filesystem::{AttributeRequest, Entry, LockAsk, NewFile, Opened, RenameMode, Seek, SpaceChange, new_inode};
+use crate::filesystem::{AttributeRequest, Entry, Item, LockAsk, NewFile, Opened, RenameMode, Seek, SpaceChange, new_inode};
 use crate::handle::HandleId;
 use crate::inode::NodeId;
 
@@ -334,18 +334,18 @@ impl fuser::Filesystem for Adapter {
         });
     }
 
-    fn readdir(&self, request: &Request, _: INodeNo, handle: FileHandle, offset: u64, mut reply: ReplyDirectory) {
+    fn readdir(&self, request: &Request, _: INodeNo, handle: FileHandle, offset: u64, reply: ReplyDirectory) {
+        if let Some(items) =
+            Self::guarded(request, "readdir", || self.filesystem.known_items(handle_id(handle), offset)).flatten()
+        {
+            answer_names(reply, &items, offset);
+            return;
+        }
         let filesystem = Arc::clone(&self.filesystem);
         let work = async move {
             match filesystem.items(handle_id(handle), offset).await {
                 Ok(items) => {
-                    for (item, next) in items.iter().zip(offset + 1..) {
-                        let (number, kind) = (INodeNo(item.node.0), file_type(item.kind));
-                        if reply.add(number, next, kind, OsStr::from_bytes(&item.name)) {
-                            break;
-                        }
-                    }
-                    reply.ok();
+                    answer_names(reply, &items, offset);
                     Ok(())
                 }
                 Err(failure) => {
@@ -550,6 +550,16 @@ fn lock_type(kind: LockKind) -> i32 {
 }
 
 fn answer_done(reply: ReplyEmpty, (): ()) {
+    reply.ok();
+}
+
+fn answer_names(mut reply: ReplyDirectory, items: &[Item], offset: u64) {
+    for (item, next) in items.iter().zip(offset + 1..) {
+        let (number, kind) = (INodeNo(item.node.0), file_type(item.kind));
+        if reply.add(number, next, kind, OsStr::from_bytes(&item.name)) {
+            break;
+        }
+    }
     reply.ok();
 }
 

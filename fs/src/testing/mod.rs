@@ -174,7 +174,7 @@ impl TestMount {
                 break;
             }
             offset += items.len() as u64;
-            names.extend(items.into_iter().map(|item| String::from_utf8_lossy(&item.name).into_owned()));
+            names.extend(items.iter().map(|item| String::from_utf8_lossy(&item.name).into_owned()));
         }
         self.filesystem.release_directory(handle);
         assert_eq!(names[..2], [".", ".."]);
