@@ -1,6 +1,8 @@
 //! Large directories, deep ones, and files of many names. Sizes of the issue with `WEFT_LONG_TESTS=1`, small ones of the same code in every run;
 //! `--nocapture` shows the rates and the memory that they took.
 
+#![allow(clippy::print_stdout, reason = "what a measurement found is for whoever runs it with --nocapture")]
+
 use rustix::fs::{CWD, Mode, OFlags, mkdirat, openat};
 use std::collections::BTreeSet;
 use std::fs::{self, File};

@@ -465,3 +465,50 @@ fn completions_are_printed() {
         assert!(script.contains("restore") && script.contains("keep-new"), "{shell}");
     }
 }
+
+#[test]
+fn a_watch_tells_every_change_once_and_goes_on_where_it_ended() {
+    let volume = Volume::new();
+    fs::create_dir(volume.path("shots")).unwrap();
+    fs::write(volume.path("shots/a"), b"one").unwrap();
+    fs::write(volume.path("elsewhere"), b"x").unwrap();
+    fs::rename(volume.path("shots/a"), volume.path("shots/b")).unwrap();
+    fs::rename(volume.path("shots/b"), volume.path("gone")).unwrap();
+    let lines = |path: &str, arguments: &[&str]| -> Vec<Value> {
+        let text = succeed(volume.command(&["watch"], path, &[arguments, &["--json"]].concat()));
+        text.lines().map(|line| serde_json::from_str(line).expect("an object on each line")).collect()
+    };
+    let told = |rows: &[Value]| -> Vec<(String, String)> {
+        let text = |row: &Value, field: &str| row[field].as_str().expect("a text").to_owned();
+        rows.iter().map(|row| (text(row, "kind"), text(row, "path"))).collect()
+    };
+    let pair = |kind: &str, path: &str| (kind.to_owned(), path.to_owned());
+    let all = lines("shots", &["--since", "0", "--limit", "5"]);
+    let expected = [
+        pair("create", "/shots"),
+        pair("create", "/shots/a"),
+        pair("write", "/shots/a"),
+        pair("rename", "/shots/b"),
+        pair("rename", "/gone"),
+    ];
+    assert_eq!(told(&all), expected);
+    let third = all[2]["version"].to_string();
+    assert_eq!(lines("shots", &["--since", &third, "--limit", "2"]), all[3..]);
+    // What is to come, while somebody waits for it.
+    let mut watch = volume.command(&["watch"], "shots", &["--limit", "1", "--json"]);
+    let watch = watch.stdout(std::process::Stdio::piped()).spawn().expect("a watch");
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    fs::write(volume.path("not-watched"), b"y").unwrap();
+    for number in 0.. {
+        // It may not have begun with the first one.
+        fs::write(volume.path(&format!("shots/new{number}")), b"z").unwrap();
+        if number > 100 || fs::read_to_string(format!("/proc/{}/stat", watch.id())).is_ok_and(|stat| stat.contains(") Z ")) {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+    let output = watch.wait_with_output().expect("its output");
+    let row: Value = serde_json::from_slice(&output.stdout).expect("one object");
+    assert!(row["path"].as_str().expect("a path").starts_with("/shots/new"), "{row}");
+    assert!(volume.refused(&["watch"], "shots", &["--since", "no-such-tag"]).contains("no-such-tag"));
+}

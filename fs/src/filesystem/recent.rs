@@ -111,6 +111,7 @@ mod tests {
             changed,
             born,
             version: VolumeVersion(version),
+            xattr_bytes: 0,
             tree: None,
         }
     }
