@@ -2,7 +2,7 @@
 # Real programs on two mounts of one volume of one weftd over loopback: each script in programs/ runs one of them, with both
 # mountpoints as its arguments, and says what is wrong.
 #
-# usage: mount-tests/programs.sh [NAME...]     (all but those in programs/not-yet.txt unless named; about 2 minutes)
+# usage: mount-tests/programs.sh [NAME...]     (all but those in programs/not-yet.txt unless named; about 3 minutes)
 # Needs fuse3, and of each script what its first lines say. Leaves nothing behind. WEFT_BIN_DIR names a folder with weft and weftd,
 # else they are built.
 source "$(dirname "$0")/lib.sh"
