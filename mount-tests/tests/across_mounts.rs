@@ -65,18 +65,17 @@ fn what_four_mounts_see_keeps_every_promise() {
     check_that_an_old_answer_is_found(records, &log);
 }
 
-/// The same history, but the last one who reads a frame is answered what the first one was.
+/// The same history, but whoever reads a frame in its second half is answered what the first one was.
 fn check_that_an_old_answer_is_found(mut records: Vec<Record>, log: &[Change]) {
     let reads = |record: &&mut Record| matches!(&record.operation, Operation::Read { path } if path == "frames/f0");
     let mut found: Vec<&mut Record> = records.iter_mut().filter(reads).collect();
     found.sort_by_key(|record| record.start);
-    let [first, .., last] = found.as_mut_slice() else { panic!("frames/f0 was not read twice") };
-    last.outcome = first.outcome.clone();
+    let first = found.first().map(|record| record.outcome.clone()).expect("a frame that was read");
+    let half = found.len() / 2;
+    found.into_iter().skip(half).for_each(|record| record.outcome = first.clone());
     let violations = check(&records, log);
-    assert!(
-        matches!(violations.as_slice(), [Violation { promise: Promise::CloseToOpen | Promise::Monotone, .. }]),
-        "planted was a stale answer, and found was {violations:?}"
-    );
+    let is_stale = |violation: &Violation| matches!(violation.promise, Promise::CloseToOpen | Promise::Monotone);
+    assert!(!violations.is_empty() && violations.iter().all(is_stale), "stale answers are planted, found is {violations:?}");
 }
 
 /// What meets another mount's operation in every run, however small. The rest is rare, or quick, or both.

@@ -2,7 +2,7 @@
 
 use super::sweep::{Held, Sweep, Window};
 use super::violation::{Promise, Violation};
-use crate::recording::record::{Outcome, Record, Value};
+use crate::recording::record::{Operation, Outcome, Record, Value};
 
 impl Sweep<'_> {
     /// What was read after an open: a version, and the inode that had it.
@@ -50,7 +50,10 @@ impl Sweep<'_> {
 
     /// Whether the content may be of a file that had lost its name: what is written to it then is no version of the volume.
     fn is_unlogged(&self, path: &str, value: Value, record: &Record, window: Window) -> bool {
-        let is_possible = |write: &&Record| write.start < record.end && write.operation.path() == path;
+        let is_possible = |write: &&Record| {
+            let left_this = matches!(write.operation, Operation::Cut { size, .. } if size == value.size);
+            write.start < record.end && write.operation.path() == path && (write.number == value.by || left_this)
+        };
         let is_known = self.records.get(&value.by).is_some_and(|writer| writer.start < record.end);
         is_known && self.changes_meaning(path, window) && self.unlogged.iter().any(is_possible)
     }
