@@ -32,6 +32,7 @@ pub(crate) use kernel::{Kernel, KernelCache};
 pub(crate) use locks::LockAsk;
 pub(crate) use names::{RenameMode, new_inode};
 pub(crate) use open::{NewFile, Opened};
+pub(crate) use signals::killed;
 pub(crate) use space::{Seek, SpaceChange};
 pub(crate) use watch::{OwnVersions, follow_changes};
 

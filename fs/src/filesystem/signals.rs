@@ -8,13 +8,24 @@ use std::time::Duration;
 
 /// Between two looks: not felt by who presses Ctrl-C, and nothing beside the waiting.
 const PAUSE: Duration = Duration::from_millis(50);
+/// What takes longer than this waits for servers that are away.
+const LONG: Duration = Duration::from_secs(1);
 
 /// Returns when a signal waits for the caller that ends its call, or the caller is gone. Never, if the kernel does not tell.
 pub(super) async fn interrupted(caller: Caller) {
+    look_for(caller, PAUSE, is_signalled).await;
+}
+
+/// Returns when the caller has been waiting for long and was killed. Never, if the kernel does not tell.
+pub(crate) async fn killed(caller: Caller) {
+    look_for(caller, LONG, is_killed).await;
+}
+
+async fn look_for(caller: Caller, pause: Duration, is_so: fn(&str) -> bool) {
     loop {
-        tokio::time::sleep(PAUSE).await;
+        tokio::time::sleep(pause).await;
         match std::fs::read_to_string(format!("/proc/{}/status", caller.pid)) {
-            Ok(status) if is_signalled(&status) => return,
+            Ok(status) if is_so(&status) => return,
             Ok(_) => {}
             // A thread of a process namespace that is not seen from here has the number 0.
             Err(_) if caller.pid == 0 => std::future::pending().await,
@@ -23,12 +34,20 @@ pub(super) async fn interrupted(caller: Caller) {
     }
 }
 
+fn mask(status: &str, name: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+    u64::from_str_radix(line.trim(), 16).ok()
+}
+
+/// Reads `/proc/TID/status`: whether SIGKILL is pending. Every other deadly signal becomes one.
+fn is_killed(status: &str) -> bool {
+    let pending = mask(status, "SigPnd:").unwrap_or_default() | mask(status, "ShdPnd:").unwrap_or_default();
+    pending & bit(libc::SIGKILL) != 0
+}
+
 /// Reads `/proc/TID/status`: whether a signal is pending that is neither blocked nor ignored, and does not merely stop the process.
 fn is_signalled(status: &str) -> bool {
-    let mask = |name: &str| {
-        let line = status.lines().find_map(|line| line.strip_prefix(name))?;
-        u64::from_str_radix(line.trim(), 16).ok()
-    };
+    let mask = |name: &str| mask(status, name);
     let (Some(own), Some(shared), Some(blocked), Some(ignored), Some(caught)) =
         (mask("SigPnd:"), mask("ShdPnd:"), mask("SigBlk:"), mask("SigIgn:"), mask("SigCgt:"))
     else {
@@ -60,6 +79,13 @@ mod tests {
         assert!(!is_signalled(&status(0, interrupt, interrupt, 0, 0)) && !is_signalled(&status(interrupt, 0, 0, interrupt, 0)));
         assert!(!is_signalled(&status(stop, 0, 0, 0, 0)) && is_signalled(&status(stop, 0, 0, 0, stop)));
         assert!(!is_signalled("no status"));
+    }
+
+    #[test]
+    fn only_sigkill_kills() {
+        let (kill, interrupt) = (bit(libc::SIGKILL), bit(libc::SIGINT));
+        assert!(is_killed(&status(kill, 0, 0, 0, 0)) && is_killed(&status(interrupt, kill, u64::MAX, 0, 0)));
+        assert!(!is_killed(&status(interrupt, interrupt, 0, 0, 0)) && !is_killed("no status"));
     }
 
     #[tokio::test]

@@ -1,11 +1,12 @@
 //! FUSE's types and ours.
 
-use fuser::{Errno, FileAttr, FileType, INodeNo, OpenAccMode, OpenFlags, TimeOrNow};
+use fuser::{Errno, FileAttr, FileType, INodeNo, LockOwner, OpenAccMode, OpenFlags, TimeOrNow};
 use std::time::SystemTime;
 use weft_common::time::Timestamp;
-use weft_common::wire::{Attributes, FileKind};
+use weft_common::wire::{Attributes, ErrorKind, FileKind, LockKind, LockRange};
 
 use crate::errno::Failure;
+use crate::filesystem::LockAsk;
 use crate::handle::OpenMode;
 use crate::inode::NodeId;
 
@@ -95,6 +96,25 @@ pub(super) fn open_mode(flags: OpenFlags) -> OpenMode {
 /// The low 12 bits of `st_mode`.
 pub(super) fn permissions(mode: u32) -> u16 {
     (mode & 0o7777) as u16
+}
+
+/// A lock as the kernel asks for it.
+pub(super) fn lock_ask(owner: LockOwner, (first, last): (u64, u64), kind: i32, pid: u32, wait: bool) -> Result<LockAsk, Failure> {
+    let kind = match kind {
+        libc::F_RDLCK => Some(LockKind::Shared),
+        libc::F_WRLCK => Some(LockKind::Exclusive),
+        libc::F_UNLCK => None,
+        _ => return Err(Failure::Refused(ErrorKind::InvalidArgument, "a lock is shared, exclusive, or given back")),
+    };
+    Ok(LockAsk { owner: owner.0, kind, range: LockRange { first, last }, pid, wait })
+}
+
+/// How the kernel calls a kind of lock.
+pub(super) fn lock_type(kind: LockKind) -> i32 {
+    match kind {
+        LockKind::Shared => libc::F_RDLCK,
+        LockKind::Exclusive => libc::F_WRLCK,
+    }
 }
 
 #[cfg(test)]

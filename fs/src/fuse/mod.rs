@@ -15,12 +15,13 @@ use fuser::{Errno, Request};
 use futures_util::FutureExt;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
 use std::sync::Arc;
 use tokio::runtime::Handle;
 use tracing::Instrument;
 
 use crate::errno::Failure;
-use crate::filesystem::{Caller, Filesystem};
+use crate::filesystem::{Caller, Filesystem, killed};
 
 /// Answers the kernel for one filesystem.
 #[derive(Debug)]
@@ -79,11 +80,48 @@ impl Adapter {
         let task = async move {
             // Until what the request found is held, that is, until it is done.
             let _in_use = in_use;
-            match AssertUnwindSafe(work).catch_unwind().await {
-                Ok(result) => settle(operation, id, reply, result, answer),
-                Err(_) => {
-                    tracing::error!(operation, request = id, "a request panicked; it is answered EIO, the mount goes on");
-                    reply.refuse(Errno::EIO);
+            finish(operation, id, reply, AssertUnwindSafe(work).catch_unwind().await, answer);
+        };
+        self.runtime.spawn(task.instrument(tracing::debug_span!("fuse", operation, request = id)));
+    }
+
+    /// As [`Adapter::spawn`], for what nobody misses if its caller was killed: so a program that waits for servers can be ended. The work is
+    /// done to its end all the same.
+    fn spawn_killable<R: Refuse, T: Send + 'static>(
+        &self,
+        request: &Request,
+        operation: &'static str,
+        reply: R,
+        work: impl Future<Output = Result<T, Failure>> + Send + 'static,
+        answer: impl FnOnce(R, T) + Send + 'static,
+    ) {
+        self.spawn_undoable(request, operation, reply, work, answer, drop);
+    }
+
+    /// As [`Adapter::spawn_killable`], for work whose result counts: what nobody takes is taken back.
+    fn spawn_undoable<R: Refuse, T: Send + 'static>(
+        &self,
+        request: &Request,
+        operation: &'static str,
+        reply: R,
+        work: impl Future<Output = Result<T, Failure>> + Send + 'static,
+        answer: impl FnOnce(R, T) + Send + 'static,
+        undo: impl FnOnce(T) + Send + 'static,
+    ) {
+        let (id, caller) = (request.unique().0, caller(request));
+        let in_use = self.filesystem.begin_use();
+        let task = async move {
+            let _in_use = in_use;
+            let mut work = pin!(AssertUnwindSafe(work).catch_unwind());
+            tokio::select! {
+                biased;
+                done = &mut work => finish(operation, id, reply, done, answer),
+                () = killed(caller) => {
+                    reply.refuse(Errno::EINTR);
+                    // A failure was logged where it happened; nobody is left to be told.
+                    if let Ok(Ok(result)) = work.await {
+                        undo(result);
+                    }
                 }
             }
         };
@@ -113,6 +151,23 @@ impl Adapter {
             tracing::error!(operation, request = id, "a request panicked; it is answered EIO, the mount goes on");
         }
         result
+    }
+}
+
+/// Answers what a task has come to, be it a panic.
+fn finish<R: Refuse, T>(
+    operation: &'static str,
+    id: u64,
+    reply: R,
+    done: std::thread::Result<Result<T, Failure>>,
+    answer: impl FnOnce(R, T),
+) {
+    match done {
+        Ok(result) => settle(operation, id, reply, result, answer),
+        Err(_) => {
+            tracing::error!(operation, request = id, "a request panicked; it is answered EIO, the mount goes on");
+            reply.refuse(Errno::EIO);
+        }
     }
 }
 

@@ -13,12 +13,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use weft_common::weave::ByteRange;
-use weft_common::wire::{AttributeChange, Attributes, ErrorKind, LockKind, LockRange, NewInode, XattrMode};
+use weft_common::wire::{AttributeChange, Attributes, ErrorKind, NewInode, XattrMode};
 
-use super::convert::{errno, file_attr, file_type, node, open_mode, permissions, timestamp};
+use super::convert::{errno, file_attr, file_type, lock_ask, lock_type, node, open_mode, permissions, timestamp};
 use super::{Adapter, caller};
 use crate::errno::Failure;
-use crate::filesystem::{AttributeRequest, Entry, Item, LockAsk, NewFile, Opened, RenameMode, Seek, SpaceChange, new_inode};
+use crate::filesystem::{AttributeRequest, Entry, Item, NewFile, Opened, RenameMode, Seek, SpaceChange, new_inode};
 use crate::handle::HandleId;
 use crate::inode::NodeId;
 
@@ -75,7 +75,9 @@ impl fuser::Filesystem for Adapter {
 
     fn lookup(&self, request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
         let (filesystem, parent, name) = (Arc::clone(&self.filesystem), node(parent), name.as_bytes().to_vec());
-        self.spawn(request, "lookup", reply, async move { filesystem.look_up(parent, &name).await }, answer_entry);
+        let undone = Arc::clone(&filesystem);
+        let work = async move { filesystem.look_up(parent, &name).await };
+        self.spawn_undoable(request, "lookup", reply, work, answer_entry, move |entry| undone.uncount(entry.node));
     }
 
     fn forget(&self, request: &Request, number: INodeNo, count: u64) {
@@ -89,7 +91,7 @@ impl fuser::Filesystem for Adapter {
             Some(known) => Self::inline(request, "getattr", reply, || known, answer),
             None => {
                 let filesystem = Arc::clone(&self.filesystem);
-                self.spawn(request, "getattr", reply, async move { filesystem.attributes(number).await }, answer);
+                self.spawn_killable(request, "getattr", reply, async move { filesystem.attributes(number).await }, answer);
             }
         }
     }
@@ -123,7 +125,7 @@ impl fuser::Filesystem for Adapter {
     fn readlink(&self, request: &Request, number: INodeNo, reply: ReplyData) {
         let (filesystem, number) = (Arc::clone(&self.filesystem), node(number));
         let work = async move { filesystem.read_link(number).await };
-        self.spawn(request, "readlink", reply, work, |reply, target| reply.data(&target));
+        self.spawn_killable(request, "readlink", reply, work, |reply, target| reply.data(&target));
     }
 
     fn mknod(&self, request: &Request, parent: INodeNo, name: &OsStr, mode: u32, umask: u32, rdev: u32, reply: ReplyEntry) {
@@ -221,7 +223,7 @@ impl fuser::Filesystem for Adapter {
     ) {
         let filesystem = Arc::clone(&self.filesystem);
         let work = async move { filesystem.read(handle_id(handle), offset, size).await };
-        self.spawn(request, "read", reply, work, |reply, bytes| reply.data(&bytes));
+        self.spawn_killable(request, "read", reply, work, |reply, bytes| reply.data(&bytes));
     }
 
     fn write(
@@ -258,7 +260,7 @@ impl fuser::Filesystem for Adapter {
             None => {
                 let (filesystem, caller) = (Arc::clone(&self.filesystem), caller(request));
                 let work = async move { filesystem.flush(caller, handle, owner.0).await };
-                self.spawn(request, "flush", reply, work, answer_done);
+                self.spawn_killable(request, "flush", reply, work, answer_done);
             }
         }
     }
@@ -323,7 +325,7 @@ impl fuser::Filesystem for Adapter {
 
     fn fsync(&self, request: &Request, _: INodeNo, handle: FileHandle, _: bool, reply: ReplyEmpty) {
         let filesystem = Arc::clone(&self.filesystem);
-        self.spawn(request, "fsync", reply, async move { filesystem.fsync(handle_id(handle)).await }, answer_done);
+        self.spawn_killable(request, "fsync", reply, async move { filesystem.fsync(handle_id(handle)).await }, answer_done);
     }
 
     fn opendir(&self, request: &Request, number: INodeNo, _: OpenFlags, reply: ReplyOpen) {
@@ -402,7 +404,7 @@ impl fuser::Filesystem for Adapter {
 
     fn statfs(&self, request: &Request, _: INodeNo, reply: ReplyStatfs) {
         let filesystem = Arc::clone(&self.filesystem);
-        self.spawn(request, "statfs", reply, async move { filesystem.statistics().await }, |reply, statistics| {
+        self.spawn_killable(request, "statfs", reply, async move { filesystem.statistics().await }, |reply, statistics| {
             let block = u64::from(BLOCK_BYTES);
             let (total, free) = (statistics.total_bytes / block, statistics.free_bytes / block);
             let (inodes, free_inodes) = (statistics.inodes, statistics.free_inodes);
@@ -429,7 +431,7 @@ impl fuser::Filesystem for Adapter {
             Some(known) => Self::inline(request, "getxattr", reply, || known, answer),
             None => {
                 let (filesystem, name) = (Arc::clone(&self.filesystem), name.as_bytes().to_vec());
-                self.spawn(request, "getxattr", reply, async move { filesystem.xattr(number, &name).await }, answer);
+                self.spawn_killable(request, "getxattr", reply, async move { filesystem.xattr(number, &name).await }, answer);
             }
         }
     }
@@ -437,7 +439,7 @@ impl fuser::Filesystem for Adapter {
     fn listxattr(&self, request: &Request, number: INodeNo, size: u32, reply: ReplyXattr) {
         let (filesystem, caller, number) = (Arc::clone(&self.filesystem), caller(request), node(number));
         let work = async move { filesystem.xattr_names(caller, number).await };
-        self.spawn(request, "listxattr", reply, work, move |reply, names| answer_sized(reply, size, &names));
+        self.spawn_killable(request, "listxattr", reply, work, move |reply, names| answer_sized(reply, size, &names));
     }
 
     fn removexattr(&self, request: &Request, number: INodeNo, name: &OsStr, reply: ReplyEmpty) {
@@ -530,23 +532,6 @@ impl super::Refuse for Answered {
 
 fn handle_id(handle: FileHandle) -> HandleId {
     HandleId(handle.0)
-}
-
-fn lock_ask(owner: LockOwner, (first, last): (u64, u64), kind: i32, pid: u32, wait: bool) -> Result<LockAsk, Failure> {
-    let kind = match kind {
-        libc::F_RDLCK => Some(LockKind::Shared),
-        libc::F_WRLCK => Some(LockKind::Exclusive),
-        libc::F_UNLCK => None,
-        _ => return Err(Failure::Refused(ErrorKind::InvalidArgument, "a lock is shared, exclusive, or given back")),
-    };
-    Ok(LockAsk { owner: owner.0, kind, range: LockRange { first, last }, pid, wait })
-}
-
-fn lock_type(kind: LockKind) -> i32 {
-    match kind {
-        LockKind::Shared => libc::F_RDLCK,
-        LockKind::Exclusive => libc::F_WRLCK,
-    }
 }
 
 fn answer_done(reply: ReplyEmpty, (): ()) {

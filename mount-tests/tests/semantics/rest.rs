@@ -4,6 +4,10 @@ use crate::{Two, errno};
 use rustix::fs::{CWD, FallocateFlags, Mode, OFlags, SeekFrom, fallocate, openat, seek};
 use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::FileExt;
+use std::process::{Child, Command};
+use std::time::Duration;
+use weft_mount_tests::cluster::{Cluster, Shape};
+use weft_mount_tests::wait::until;
 
 #[test]
 fn holes() {
@@ -61,6 +65,29 @@ fn old_versions_never_change() {
     assert_eq!(errno(fs::create_dir(two.a(".history"))), libc::EEXIST);
     assert_eq!(errno(File::create_new(two.a(".versions"))), libc::EEXIST);
     assert_eq!(fs::read_dir(two.a.path()).unwrap().count(), 0, "neither is listed");
+}
+
+#[test]
+fn a_program_that_waits_can_be_ended() {
+    let mut cluster = Cluster::start(1, 1);
+    cluster.create_volume("show", Shape { page_kib: 64, fan_out: 32, copies: 1 });
+    let mount = cluster.mount_with("show", &["--timeout", "10m"]);
+    fs::write(mount.path().join("f"), b"x").unwrap();
+    let open = File::open(mount.path().join("f")).unwrap();
+    cluster.server("manager").kill();
+    let mut waiting: Vec<Child> = Vec::new();
+    for program in ["cat", "stat"] {
+        waiting.push(Command::new(program).arg(mount.path().join("f")).spawn().expect("a program"));
+    }
+    std::thread::sleep(Duration::from_secs(1));
+    for program in &mut waiting {
+        assert_eq!(program.try_wait().unwrap(), None, "it waits");
+        program.kill().unwrap();
+        until("a killed program to end", || program.try_wait().unwrap());
+    }
+    cluster.restart_killed();
+    assert_eq!(fs::read(mount.path().join("f")).unwrap(), b"x", "the mount goes on");
+    drop(open);
 }
 
 #[test]
