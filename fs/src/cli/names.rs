@@ -301,7 +301,12 @@ fn is_partly_kept(error: &CliError) -> bool {
 /// Paths of directories, asked for once each as long as nothing is renamed: walk the versions in order, and call
 /// [`Paths::forget`] at each rename.
 #[derive(Debug, Default)]
-pub(super) struct Paths(HashMap<InodeNumber, Option<String>>);
+pub(super) struct Paths(HashMap<InodeNumber, String>);
+
+/// Directories whose path is remembered.
+const PATHS_MAX: usize = 65_536;
+/// What stands for the path of a directory that has none.
+pub(super) const NO_PATH: &str = "?";
 
 impl Paths {
     /// Where `name` in `directory` was at `version`. A directory that has no path then (it was just removed) shows as `?`.
@@ -312,18 +317,16 @@ impl Paths {
         directory: InodeNumber,
         name: &FileName,
     ) -> String {
-        if let Entry::Vacant(place) = self.0.entry(directory) {
-            let answer = volume.names.query(At::Version(version), Query::PathOf(directory)).await;
-            place.insert(match answer {
-                Ok(NamespaceAnswer::Path(path)) => Some(show_path(&path)),
-                _ => None,
-            });
+        if self.0.len() >= PATHS_MAX {
+            self.0.clear();
         }
-        let name = String::from_utf8_lossy(name.as_bytes());
-        match self.0.get(&directory) {
-            Some(Some(parent)) => format!("{}/{name}", parent.trim_end_matches('/')),
-            _ => format!("?/{name}"),
+        if let Entry::Vacant(place) = self.0.entry(directory)
+            && let Ok(NamespaceAnswer::Path(path)) = volume.names.query(At::Version(version), Query::PathOf(directory)).await
+        {
+            place.insert(show_path(&path));
         }
+        let parent = self.0.get(&directory).map_or(NO_PATH, |parent| parent.trim_end_matches('/'));
+        format!("{parent}/{}", String::from_utf8_lossy(name.as_bytes()))
     }
 
     /// Directories may have moved.

@@ -7,7 +7,7 @@ use super::args::WatchArgs;
 use super::connect::Client;
 use super::error::CliError;
 use super::log::{ChangeRow, change_row};
-use super::names::{Paths, show_path};
+use super::names::{NO_PATH, Paths, show_path};
 use super::output::{complain, print_line, visible};
 use std::time::Duration;
 use weft_common::client::ClientError;
@@ -57,9 +57,12 @@ pub(super) async fn run(client: &Client, args: &WatchArgs) -> Result<(), CliErro
     Ok(())
 }
 
-/// Whether a change is of `path` or of something below it.
+/// Whether a change is of `path` or of something below it, or of a place whose path is not known any more: nothing is left out.
 fn concerns(row: &ChangeRow, path: &str) -> bool {
     let is_below = |changed: &str| {
+        if changed.starts_with(NO_PATH) {
+            return true;
+        }
         changed.strip_prefix(path.trim_end_matches('/')).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     };
     is_below(&row.path) || row.old_path.as_deref().is_some_and(is_below)
@@ -88,6 +91,7 @@ mod tests {
         assert!(!concerns(&row("/shots2/a", None), "/shots") && !concerns(&row("/", None), "/shots"));
         assert!(concerns(&row("/a", None), "/") && concerns(&row("/", None), "/"));
         assert!(concerns(&row("/elsewhere/a", Some("/shots/a")), "/shots"), "it was moved away");
+        assert!(concerns(&row("?/a", None), "/shots"), "the directory is gone from that version");
     }
 
     #[test]

@@ -138,12 +138,23 @@ impl Filesystem {
             let unit = self.publisher.unit(tree.geometry.page_size());
             state.pending.upload_complete(&self.uploader, unit, range);
         }
-        sign(&mut state.pending, handle);
+        self.sign(&mut state.pending, handle);
         Ok(())
+    }
+
+    /// Who contributes to the update, and by which session's locks.
+    fn sign(&self, pending: &mut Pending, handle: &Handle) {
+        pending.contributors.insert(handle.id);
+        pending.modified = Some(now());
+        pending.fence = pending.fence.or_else(|| handle.file.locks.fence(self.volume.session()));
+        if pending.author != handle.author {
+            pending.author = handle.author.clone();
+        }
     }
 
     /// Changes the update in the making otherwise than by an append; publishes an append before it.
     pub(super) async fn alter(&self, handle: &Handle, change: impl Fn(&mut Pending, u64) + Send) -> Result<(), Failure> {
+        self.check_locks(handle)?;
         loop {
             {
                 let mut state = handle.file.state();
@@ -153,7 +164,7 @@ impl Filesystem {
                 if state.pending.takes(false) {
                     let below = state.size_below();
                     change(&mut state.pending, below);
-                    sign(&mut state.pending, handle);
+                    self.sign(&mut state.pending, handle);
                     return Ok(());
                 }
             }
@@ -175,14 +186,6 @@ impl Filesystem {
         }
         let refusal = || Failure::Refused(ErrorKind::Internal, "the mount's memory for writes is gone");
         self.budget.reserve(length).await.ok_or_else(refusal)
-    }
-}
-
-fn sign(pending: &mut Pending, handle: &Handle) {
-    pending.contributors.insert(handle.id);
-    pending.modified = Some(now());
-    if pending.author != handle.author {
-        pending.author = handle.author.clone();
     }
 }
 

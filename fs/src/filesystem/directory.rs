@@ -153,7 +153,13 @@ impl Filesystem {
                 return Ok(Items::default());
             }
             let before = std::mem::replace(&mut stream.cursor, Cursor::End);
-            let (window, cursor) = self.next_window(stream, before).await?;
+            let (window, cursor) = match self.next_window(stream, before.clone()).await {
+                Ok(next) => next,
+                Err(failure) => {
+                    stream.cursor = before;
+                    return Err(failure);
+                }
+            };
             stream.first += stream.window.len() as u64;
             (stream.window, stream.cursor) = (Arc::new(window), cursor);
         }

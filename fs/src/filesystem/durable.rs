@@ -105,8 +105,9 @@ impl Filesystem {
         if let Some(errno) = lost() {
             return Err(Failure::Lost(errno));
         }
-        self.check_locks(handle)?;
+        // What was written under a lost lock is refused, and so gone, before the loss is told.
         self.publish(&handle.file, |pending| pending.contributors.contains(&handle.id)).await?;
+        self.check_locks(handle)?;
         lost().map_or(Ok(()), |errno| Err(Failure::Lost(errno)))
     }
 }

@@ -11,13 +11,13 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-use weft_common::client::{ClientError, LockOutcome, LockWish};
+use weft_common::client::{ClientError, InUse, LockOutcome, LockWish};
 use weft_common::wire::{Attributes, ErrorKind, FileLock, LockKind, LockRange};
 
 use super::signals::interrupted;
 use super::{Caller, Failure, Filesystem};
 use crate::errno::LockFailure;
-use crate::handle::{File, Handle, HandleId, Open, Stop};
+use crate::handle::{File, FileRef, Handle, HandleId, Open};
 
 /// How long who was interrupted waits to learn whether it has the lock after all …
 const LAST_WORD: Duration = Duration::from_secs(3);
@@ -57,8 +57,8 @@ impl Filesystem {
             None => self.give_back(&handle.file, ask.owner, ask.range).await,
             Some(kind) => {
                 self.check_locks(&handle)?;
-                if kind == LockKind::Shared && handle.file.locks.holds(ask.owner, ask.range) {
-                    // An exclusive one may become shared: then others may read.
+                if kind == LockKind::Shared && handle.file.locks.excludes(ask.owner, ask.range) {
+                    // An exclusive one becomes shared: then others may read.
                     self.publish(&handle.file, |_| true).await?;
                 }
                 let LockAsk { owner, range, pid, .. } = ask;
@@ -89,25 +89,20 @@ impl Filesystem {
 
     async fn take_lock(&self, caller: Caller, handle: &Arc<Handle>, wish: LockWish, wait: bool) -> Result<(), Failure> {
         let locks = &handle.file.locks;
-        locks.note(wish.owner, handle.id);
-        let outcome = if wait {
-            let number = WAITS.fetch_add(1, Ordering::Relaxed);
-            let stop = locks.begin_wait(wish.owner, number);
-            let waited = self.wait_for_lock(caller, wish, number, &stop).await;
-            if let Ok(LockOutcome::Taken { session, .. }) = &waited {
-                locks.took(&wish, *session);
-            }
-            locks.end_wait(wish.owner, number);
-            waited?
+        {
+            let _gate = locks.gate.lock().await;
+            locks.note(wish.owner, handle.id);
+        }
+        // What the answer tells of is held from here on, and not for as long as somebody waits: collection waits for uses to end.
+        let (outcome, _in_use) = if wait {
+            self.wait_for_lock(caller, wish).await?
         } else {
-            let outcome = self.volume.take_lock(wish, None).await.map_err(unanswered)?;
-            if let LockOutcome::Taken { session, .. } = &outcome {
-                locks.took(&wish, *session);
-            }
-            outcome
+            let in_use = self.begin_use();
+            (self.volume.take_lock(wish, None).await.map_err(unanswered)?, in_use)
         };
         match outcome {
-            LockOutcome::Taken { file, .. } => {
+            LockOutcome::Taken { session, file } => {
+                locks.took(&wish, session, handle.id);
                 self.check_locks(handle)?;
                 if let Some(newest) = file {
                     self.show_newest(handle, *newest).await;
@@ -120,18 +115,19 @@ impl Filesystem {
         }
     }
 
-    /// Asks until the lock is there, or a signal or the closing of the file ends it.
-    async fn wait_for_lock(&self, caller: Caller, wish: LockWish, number: u64, stop: &Stop) -> Result<LockOutcome, Failure> {
+    /// Asks until the lock is there, or a signal ends it.
+    async fn wait_for_lock(&self, caller: Caller, wish: LockWish) -> Result<(LockOutcome, Option<InUse>), Failure> {
+        let number = WAITS.fetch_add(1, Ordering::Relaxed);
         let mut signal = pin!(interrupted(caller));
         loop {
+            let in_use = self.begin_use();
             let mut asked = pin!(self.volume.take_lock(wish, Some(number)));
             tokio::select! {
                 outcome = &mut asked => match outcome.map_err(unanswered)? {
                     LockOutcome::InTheWay(_) => continue,
-                    outcome => return Ok(outcome),
+                    outcome => return Ok((outcome, in_use)),
                 },
                 () = &mut signal => {}
-                () = stop.notified() => {}
             }
             let last_word = async {
                 loop {
@@ -140,14 +136,15 @@ impl Filesystem {
                     tokio::time::sleep(REPEAT).await;
                 }
             };
-            return tokio::select! {
+            let outcome = tokio::select! {
                 outcome = asked => match outcome.map_err(unanswered)? {
-                    LockOutcome::InTheWay(_) => Ok(LockOutcome::Cancelled),
-                    outcome => Ok(outcome),
+                    LockOutcome::InTheWay(_) => LockOutcome::Cancelled,
+                    outcome => outcome,
                 },
-                () = last_word => Ok(LockOutcome::Cancelled),
-                () = tokio::time::sleep(LAST_WORD) => Ok(LockOutcome::Cancelled),
+                () = last_word => LockOutcome::Cancelled,
+                () = tokio::time::sleep(LAST_WORD) => LockOutcome::Cancelled,
             };
+            return Ok((outcome, in_use));
         }
     }
 
@@ -164,42 +161,62 @@ impl Filesystem {
         }
     }
 
-    /// Gives back, after what was written is published.
+    /// Gives back, after what was written under an exclusive lock is published. (Under a shared one somebody else may be writing, who has not
+    /// come to an end.)
     async fn give_back(&self, file: &File, owner: u64, range: LockRange) -> Result<(), Failure> {
         if !file.locks.knows(owner) {
             return Ok(());
         }
-        let published = self.publish(file, |_| true).await;
+        let published = if file.locks.excludes(owner, range) { self.publish(file, |_| true).await } else { Ok(()) };
         self.volume.release_lock(file.inode, owner, range).await.map_err(unanswered)?;
         file.locks.gave_back(owner, range);
         published
     }
 
     /// `owner` has closed a descriptor of the file: by POSIX, all its locks of the file go, whichever descriptor they were taken by.
-    pub(super) async fn drop_locks(&self, file: &File, owner: u64) {
+    pub(super) async fn drop_locks(&self, file: &FileRef, owner: u64) {
         if !file.locks.knows(owner) {
             return;
         }
-        while file.locks.stop_waits(owner) {
-            tokio::time::sleep(Duration::from_millis(5)).await;
+        if file.locks.excludes(owner, LockRange::ALL) {
+            // A failure was logged, and its writers will be told.
+            let _ = self.publish(file, |_| true).await;
         }
+        let _gate = file.locks.gate.lock().await;
         file.locks.forget(owner);
-        let (volume, inode, session) = (Arc::clone(&self.volume), file.inode, self.volume.session());
-        if let Err(error) = volume.release_lock(inode, owner, LockRange::ALL).await {
-            tracing::warn!(file = file.label(), %error, "a lock could not be given back; it is tried again until the session ends");
-            self.kernel.runtime().spawn(async move {
-                while volume.session() == session && volume.release_lock(inode, owner, LockRange::ALL).await.is_err() {
-                    tokio::time::sleep(GIVE_BACK_PAUSE).await;
-                }
-            });
-        }
+        self.release_all(file, owner).await;
     }
 
     /// A handle is closed for good: locks of the open file itself go.
     pub(super) async fn drop_locks_of(&self, handle: &Handle) {
-        for owner in handle.file.locks.owners_through(handle.id) {
-            self.drop_locks(&handle.file, owner).await;
+        let file = &handle.file;
+        if !file.locks.is_used() {
+            return;
         }
+        let _gate = file.locks.gate.lock().await;
+        for owner in file.locks.owners_only_through(handle.id) {
+            if file.locks.excludes(owner, LockRange::ALL) {
+                let _ = self.publish(file, |_| true).await;
+            }
+            file.locks.forget(owner);
+            self.release_all(file, owner).await;
+        }
+    }
+
+    /// Tells the version manager that `owner` is gone; until it has heard, as long as the number stands for nobody else.
+    async fn release_all(&self, file: &FileRef, owner: u64) {
+        let Err(error) = self.volume.release_lock(file.inode, owner, LockRange::ALL).await else { return };
+        tracing::warn!(file = file.label(), %error, "a lock could not be given back; it is tried again until the session ends");
+        let (volume, file, session) = (Arc::clone(&self.volume), file.clone(), self.volume.session());
+        self.kernel.runtime().spawn(async move {
+            while volume.session() == session {
+                tokio::time::sleep(GIVE_BACK_PAUSE).await;
+                let _gate = file.locks.gate.lock().await;
+                if file.locks.knows(owner) || volume.release_lock(file.inode, owner, LockRange::ALL).await.is_ok() {
+                    return;
+                }
+            }
+        });
     }
 }
 

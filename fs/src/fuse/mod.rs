@@ -66,6 +66,20 @@ impl Adapter {
         Self { filesystem, runtime }
     }
 
+    /// As [`Adapter::spawn`], for work that may wait for other programs without end, and says itself when it uses something of the past.
+    fn spawn_waiting<R: Refuse, T: Send + 'static>(
+        &self,
+        request: &Request,
+        operation: &'static str,
+        reply: R,
+        work: impl Future<Output = Result<T, Failure>> + Send + 'static,
+        answer: impl FnOnce(R, T) + Send + 'static,
+    ) {
+        let id = request.unique().0;
+        let task = async move { finish(operation, id, reply, AssertUnwindSafe(work).catch_unwind().await, answer) };
+        self.runtime.spawn(task.instrument(tracing::debug_span!("fuse", operation, request = id)));
+    }
+
     /// Does `work` in a task and answers with what it brings.
     fn spawn<R: Refuse, T: Send + 'static>(
         &self,

@@ -302,7 +302,7 @@ impl fuser::Filesystem for Adapter {
         let (filesystem, caller) = (Arc::clone(&self.filesystem), caller(request));
         let ask = lock_ask(owner, (first, last), kind, pid, wait);
         let work = async move { filesystem.set_lock(caller, handle_id(handle), ask?).await };
-        self.spawn(request, "setlk", reply, work, answer_done);
+        self.spawn_waiting(request, "setlk", reply, work, answer_done);
     }
 
     fn release(

@@ -256,6 +256,16 @@ pub(crate) struct FileRef {
     file: Arc<File>,
 }
 
+impl Clone for FileRef {
+    fn clone(&self) -> Self {
+        let mut files = lock(&self.table.0);
+        if let Some((_, users)) = files.get_mut(&self.file.inode) {
+            *users += 1;
+        }
+        Self { table: Arc::clone(&self.table), file: Arc::clone(&self.file) }
+    }
+}
+
 impl std::ops::Deref for FileRef {
     type Target = File;
 

@@ -6,7 +6,7 @@ mod file;
 mod locks;
 
 pub(crate) use file::{File, FileRef, FileTable, Freshness, State};
-pub(crate) use locks::{LockBook, Stop};
+pub(crate) use locks::LockBook;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

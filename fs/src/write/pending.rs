@@ -9,6 +9,7 @@ use bytes::Bytes;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use weft_common::client::ClientError;
+use weft_common::id::SessionId;
 use weft_common::time::Timestamp;
 use weft_common::weave::{ByteRange, DataExtent, Operation, Update};
 use weft_common::wire::Author;
@@ -49,6 +50,8 @@ pub(crate) struct Pending {
     pub(crate) modified: Option<Timestamp>,
     /// Who wrote last.
     pub(crate) author: Author,
+    /// The session that holds locks under which it was written: if that lapses, the update must not be published.
+    pub(crate) fence: Option<SessionId>,
     /// Failures of the mount's uploads that were looked at: none of them was this update's.
     pub(crate) failures_seen: u64,
 }

@@ -147,7 +147,7 @@ impl Publisher {
     async fn deliver(&self, file: &File, layer: &Pending) -> Result<Published, ClientError> {
         let operation = layer.operation().await?;
         let modified = layer.modified.unwrap_or_else(|| Timestamp::from(std::time::SystemTime::now()));
-        let (inode, author, only_in) = (file.inode, layer.author.clone(), file.locks.session());
+        let (inode, author, only_in) = (file.inode, layer.author.clone(), layer.fence);
         self.volume.publish(PublishRequest { inode, operation, modified, author, only_in }).await
     }
 

@@ -9,6 +9,7 @@ use crate::version::failure::Failure;
 use crate::version::kv::{Kv, KvError};
 use crate::version::sessions::{Admission, Remembered, admit};
 use crate::version::{namespace, table, volumes};
+use std::collections::BTreeSet;
 use weft_common::file_locks;
 use weft_common::id::{InodeNumber, SessionId, VolumeId};
 use weft_common::limits::{LOCKED_FILES_PER_SESSION_MAX, LOCKS_PER_FILE_MAX};
@@ -36,11 +37,6 @@ pub(crate) fn owners_in_the_way(kv: &dyn Kv, place: Place, wanted: &FileLock) ->
     let mut owners: Vec<_> = file_locks::all_in_the_way(&held, wanted).map(|lock| lock.owner).collect();
     owners.dedup();
     Ok(owners)
-}
-
-/// Whether `owner` holds anything of `range`: giving back what is not held need not be logged.
-pub(crate) fn holds(kv: &dyn Kv, place: Place, owner: LockOwner, range: LockRange) -> Result<bool, KvError> {
-    Ok(of_file(kv, place)?.iter().any(|lock| lock.owner == owner && lock.range.meets(&range)))
 }
 
 /// The file as it is now; `None` if it has no name any more.
@@ -192,8 +188,15 @@ pub(crate) fn forget_session(kv: &mut dyn Kv, session: SessionId) -> Result<Vec<
     Ok(places)
 }
 
-/// All locks in a volume go. What sessions are known to hold there is found to be nothing when they end.
+/// All locks in a volume go.
 pub(crate) fn forget_volume(kv: &mut dyn Kv, volume: VolumeId) -> Result<(), KvError> {
     let (from, to) = table::locks_of_volume(volume);
-    table::clear(kv, &from, &to)
+    for (key, held) in table::collect::<Vec<FileLock>>(kv, &from, &to)? {
+        let Some(place) = table::parse_locked_by(&key) else { continue };
+        let sessions: BTreeSet<_> = held.iter().map(|lock| lock.owner.session).collect();
+        for session in sessions {
+            store(kv, place, &[], session)?;
+        }
+    }
+    Ok(())
 }

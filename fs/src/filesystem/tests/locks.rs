@@ -92,7 +92,7 @@ async fn a_lost_lock_fails_its_handle_and_what_was_written_under_it_is_not_publi
     assert_eq!(errno(mount.filesystem.fsync(holder).await), libc::EIO);
     assert!(mount.filesystem.read(other, 0, 10).await.is_ok(), "who had no lock lost none");
     assert_eq!(errno(mount.filesystem.set_lock(ROOT_USER, holder, ask(1, LockKind::Shared)).await), libc::EIO);
-    assert_eq!(errno(mount.filesystem.set_lock(ROOT_USER, holder, give_back(1)).await), libc::EIO);
+    mount.filesystem.set_lock(ROOT_USER, holder, give_back(1)).await.unwrap();
     assert_eq!(errno(mount.close(holder).await), libc::EIO, "the bytes are lost, and close says so");
     assert_eq!(lock(&volume.published).len(), published);
     assert_eq!(mount.get("table").await, b"old");
@@ -132,13 +132,48 @@ async fn who_is_gone_waits_no_longer_and_leaves_no_lock_behind() {
     let asked = LockAsk { wait: true, ..ask(1, LockKind::Exclusive) };
     let killed = crate::filesystem::Caller { pid: i32::MAX as u32, ..ROOT_USER };
     assert_eq!(errno(mount.filesystem.set_lock(killed, handle, asked).await), libc::EINTR);
-    // A process that lives and closes the file, as one with several threads may.
-    let filesystem = Arc::clone(&mount.filesystem);
-    let caller = crate::filesystem::Caller { pid: std::process::id(), ..ROOT_USER };
-    let waiting = tokio::spawn(async move { filesystem.set_lock(caller, handle, asked).await });
-    tokio::time::sleep(Duration::from_millis(30)).await;
-    mount.filesystem.flush(ROOT_USER, handle, 1).await.unwrap();
-    assert_eq!(errno(waiting.await.unwrap()), libc::EINTR);
     volume.unlock_elsewhere(inode);
     assert_eq!(volume.locked(inode), []);
+}
+
+#[tokio::test]
+async fn what_was_written_under_a_lost_lock_is_not_published_by_the_close_either() {
+    let volume = FakeVolume::new();
+    let mount = TestMount::new(&volume);
+    mount.put("table", b"old").await;
+    let (holder, other) = (mount.open("table", WRITE).await, mount.open("table", WRITE).await);
+    mount.filesystem.set_lock(ROOT_USER, holder, ask(1, LockKind::Exclusive)).await.unwrap();
+    mount.write(holder, 0, b"new").await.unwrap();
+    let published = lock(&volume.published).len();
+    volume.session.store(2, Ordering::Relaxed);
+    assert_eq!(errno(mount.filesystem.flush(ROOT_USER, holder, 1).await), libc::EIO);
+    mount.filesystem.release(holder).await;
+    assert_eq!(lock(&volume.published).len(), published);
+    mount.write(other, 0, b"others").await.unwrap();
+    mount.close(other).await.unwrap();
+    assert_eq!(mount.get("table").await, b"others", "who held no lock goes on");
+}
+
+#[tokio::test]
+async fn closing_another_descriptor_publishes_before_it_drops_the_lock() {
+    let volume = FakeVolume::new();
+    let (here, there) = (TestMount::new(&volume), TestMount::new(&volume));
+    here.put("table", b"old").await;
+    let (writer, second) = (here.open("table", WRITE).await, here.open("table", READ).await);
+    here.filesystem.set_lock(ROOT_USER, writer, ask(1, LockKind::Exclusive)).await.unwrap();
+    here.write(writer, 0, b"new").await.unwrap();
+    here.filesystem.flush(ROOT_USER, second, 1).await.unwrap();
+    assert_eq!(there.get("table").await, b"new");
+}
+
+#[tokio::test]
+async fn giving_back_a_shared_lock_publishes_nobody_elses_half_written_file() {
+    let volume = FakeVolume::new();
+    let (here, there) = (TestMount::new(&volume), TestMount::new(&volume));
+    here.put("table", b"whole").await;
+    let (copier, reader) = (here.open("table", WRITE).await, here.open("table", READ).await);
+    here.write(copier, 0, b"half").await.unwrap();
+    here.filesystem.set_lock(ROOT_USER, reader, ask(2, LockKind::Shared)).await.unwrap();
+    here.filesystem.set_lock(ROOT_USER, reader, give_back(2)).await.unwrap();
+    assert_eq!(there.get("table").await, b"whole");
 }

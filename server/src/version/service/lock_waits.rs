@@ -21,9 +21,9 @@ pub(super) enum Woken {
 
 #[derive(Debug)]
 struct Waiter {
+    id: u64,
     owner: LockOwner,
     number: u64,
-    behind: Vec<LockOwner>,
     wake: oneshot::Sender<Woken>,
 }
 
@@ -31,27 +31,27 @@ struct Waiter {
 #[derive(Debug, Default)]
 pub(super) struct LockWaits {
     files: BTreeMap<Place, Vec<Waiter>>,
+    /// The graph: behind whom each waiter of an owner waits, by the waiter's id.
+    behind: BTreeMap<LockOwner, BTreeMap<u64, Vec<LockOwner>>>,
+    count: usize,
+    last_id: u64,
 }
 
 impl LockWaits {
     /// How many wait.
     pub(super) fn len(&self) -> usize {
-        self.files.values().map(Vec::len).sum()
+        self.count
     }
 
     /// Whether `owner` can never get what those `behind` whom it would wait hold.
     pub(super) fn is_deadlock(&self, owner: LockOwner, behind: &[LockOwner]) -> bool {
-        let mut edges: BTreeMap<LockOwner, Vec<LockOwner>> = BTreeMap::new();
-        for waiter in self.files.values().flatten().filter(|waiter| !waiter.wake.is_closed()) {
-            edges.entry(waiter.owner).or_default().extend(&waiter.behind);
-        }
         let (mut seen, mut next) = (BTreeSet::new(), behind.to_vec());
         while let Some(holder) = next.pop() {
             if holder == owner {
                 return true;
             }
             if seen.insert(holder) {
-                next.extend(edges.get(&holder).into_iter().flatten());
+                next.extend(self.behind.get(&holder).into_iter().flat_map(BTreeMap::values).flatten());
             }
         }
         false
@@ -66,29 +66,21 @@ impl LockWaits {
         behind: Vec<LockOwner>,
     ) -> oneshot::Receiver<Woken> {
         let (wake, woken) = oneshot::channel();
-        self.files.entry(place).or_default().push(Waiter { owner, number, behind, wake });
+        self.last_id += 1;
+        self.count += 1;
+        self.behind.entry(owner).or_default().insert(self.last_id, behind);
+        self.files.entry(place).or_default().push(Waiter { id: self.last_id, owner, number, wake });
         woken
     }
 
     /// The waiting `number` of `owner` is over.
     pub(super) fn cancel(&mut self, place: Place, owner: LockOwner, number: u64) {
-        let Some(waiters) = self.files.remove(&place) else { return };
-        let (ended, left): (Vec<_>, Vec<_>) =
-            waiters.into_iter().partition(|waiter| waiter.owner == owner && waiter.number == number);
-        for waiter in ended {
-            // It may have gone away.
-            let _ = waiter.wake.send(Woken::Cancelled);
-        }
-        if !left.is_empty() {
-            self.files.insert(place, left);
-        }
+        self.end(place, Woken::Cancelled, |waiter| waiter.owner == owner && waiter.number == number);
     }
 
     /// Something of the file was unlocked: those who wait look again, in the order in which they came.
     pub(super) fn wake(&mut self, place: Place) {
-        for waiter in self.files.remove(&place).unwrap_or_default() {
-            let _ = waiter.wake.send(Woken::LookAgain);
-        }
+        self.end(place, Woken::LookAgain, |_| true);
     }
 
     /// A volume is gone.
@@ -99,10 +91,35 @@ impl LockWaits {
 
     /// Those whose time ran out need no answer.
     pub(super) fn forget_gone(&mut self) {
-        self.files.retain(|_, waiters| {
-            waiters.retain(|waiter| !waiter.wake.is_closed());
-            !waiters.is_empty()
-        });
+        let places: Vec<_> = self.files.keys().copied().collect();
+        for place in places {
+            self.end(place, Woken::Cancelled, |waiter| waiter.wake.is_closed());
+        }
+    }
+
+    /// The same, of one file.
+    pub(super) fn forget_gone_in(&mut self, place: Place) {
+        self.end(place, Woken::Cancelled, |waiter| waiter.wake.is_closed());
+    }
+
+    /// Takes the waiters of a file out that `ends` says, and tells them.
+    fn end(&mut self, place: Place, why: Woken, ends: impl Fn(&Waiter) -> bool) {
+        let Some(waiters) = self.files.remove(&place) else { return };
+        let (ended, left): (Vec<_>, Vec<_>) = waiters.into_iter().partition(ends);
+        if !left.is_empty() {
+            self.files.insert(place, left);
+        }
+        for waiter in ended {
+            self.count -= 1;
+            if let Some(edges) = self.behind.get_mut(&waiter.owner) {
+                edges.remove(&waiter.id);
+                if edges.is_empty() {
+                    self.behind.remove(&waiter.owner);
+                }
+            }
+            // It may have gone away.
+            let _ = waiter.wake.send(why);
+        }
     }
 }
 
@@ -138,9 +155,9 @@ mod tests {
     fn who_stopped_waiting_is_no_edge_and_no_burden() {
         let mut waits = LockWaits::default();
         drop(waits.wait(file(1), owner(10), 1, vec![owner(20)]));
-        assert!(!waits.is_deadlock(owner(20), &[owner(10)]));
         waits.forget_gone();
-        assert_eq!(waits.len(), 0);
+        assert!(!waits.is_deadlock(owner(20), &[owner(10)]));
+        assert_eq!((waits.len(), waits.behind.len()), (0, 0));
     }
 
     #[test]
