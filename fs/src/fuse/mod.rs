@@ -200,3 +200,38 @@ fn settle<R: Refuse, T>(operation: &'static str, id: u64, reply: R, result: Resu
 fn caller(request: &Request) -> Caller {
     Caller { uid: request.uid(), gid: request.gid(), pid: request.pid() }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc::{Sender, channel};
+    use weft_common::wire::ErrorKind;
+
+    /// A reply that tells what it was.
+    struct Told(Sender<Result<u32, i32>>);
+
+    impl Refuse for Told {
+        fn refuse(self, errno: Errno) {
+            self.0.send(Err(errno.code())).unwrap();
+        }
+    }
+
+    /// What the kernel is answered when a task came to `done`.
+    fn answered(done: std::thread::Result<Result<u32, Failure>>) -> Result<u32, i32> {
+        let (sender, told) = channel();
+        finish("test", 1, Told(sender), done, |reply, value| reply.0.send(Ok(value)).unwrap());
+        let answer = told.recv().unwrap();
+        assert!(told.recv().is_err(), "answered once");
+        answer
+    }
+
+    #[tokio::test]
+    async fn a_request_that_panics_is_answered_eio() {
+        let panicking = async { if std::hint::black_box(true) { panic!("a bug") } else { Ok(1) } };
+        assert_eq!(answered(AssertUnwindSafe(panicking).catch_unwind().await), Err(libc::EIO));
+        let refusing = async { Err(Failure::Refused(ErrorKind::NotFound, "no")) };
+        assert_eq!(answered(AssertUnwindSafe(refusing).catch_unwind().await), Err(libc::ENOENT));
+        let working = async { Ok(7) };
+        assert_eq!(answered(AssertUnwindSafe(working).catch_unwind().await), Ok(7));
+    }
+}
