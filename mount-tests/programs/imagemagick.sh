@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # ImageMagick writes a sequence of frames, twice, on one mount, and reads it on the other meanwhile: each frame that is there is a whole
-# picture, the old or the new one. (A file that was made and not closed yet is empty.) Needs imagemagick.
+# picture, the old or the new one. (It may be empty: ImageMagick makes or empties a file, closes it, and then opens it to write.) Each is
+# read by one open, as who opens it twice may get two pictures. Needs imagemagick.
 source "$(dirname "$0")/common.bash"
 convert=/usr/bin/convert
 [ -x $convert ] || fail "convert is missing (apt install imagemagick)"
@@ -24,8 +25,10 @@ children+=($writer)
 decoded=0
 while kill -0 $writer 2>/dev/null; do
     for frame in "$b"/*.png "$b"/*.jpg; do
-        [ -s "$frame" ] || continue
-        size=$($convert -regard-warnings "$frame" -format '%wx%h' info: 2>"$local/error") || fail "$frame is no whole picture: $(cat "$local/error")"
+        copy=$local/seen.${frame##*.}
+        cat "$frame" >"$copy" || fail "$frame cannot be read"
+        [ -s "$copy" ] || continue
+        size=$($convert -regard-warnings "$copy" -format '%wx%h' info: 2>"$local/error") || fail "$frame is no whole picture: $(cat "$local/error")"
         case $frame in
         *.png) [ "$size" = 320x240 ] || fail "$frame is $size" ;;
         *) [ "$size" = 160x120 ] || fail "$frame is $size" ;;
