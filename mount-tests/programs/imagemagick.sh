@@ -26,6 +26,7 @@ decoded=0
 while kill -0 $writer 2>/dev/null; do
     for frame in "$b"/*.png "$b"/*.jpg; do
         copy=$local/seen.${frame##*.}
+        [ -e "$frame" ] || continue # the pattern itself, while there is none
         cat "$frame" >"$copy" || fail "$frame cannot be read"
         [ -s "$copy" ] || continue
         size=$($convert -regard-warnings "$copy" -format '%wx%h' info: 2>"$local/error") || fail "$frame is no whole picture: $(cat "$local/error")"
