@@ -19,6 +19,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use tokio::runtime::Handle;
 use tracing::Instrument;
+use weft_common::client::InUse;
 
 use crate::errno::Failure;
 use crate::filesystem::{Caller, Filesystem, killed};
@@ -75,9 +76,7 @@ impl Adapter {
         work: impl Future<Output = Result<T, Failure>> + Send + 'static,
         answer: impl FnOnce(R, T) + Send + 'static,
     ) {
-        let id = request.unique().0;
-        let task = async move { finish(operation, id, reply, AssertUnwindSafe(work).catch_unwind().await, answer) };
-        self.runtime.spawn(task.instrument(tracing::debug_span!("fuse", operation, request = id)));
+        self.spawn_holding(None, request, operation, reply, work, answer);
     }
 
     /// Does `work` in a task and answers with what it brings.
@@ -89,8 +88,19 @@ impl Adapter {
         work: impl Future<Output = Result<T, Failure>> + Send + 'static,
         answer: impl FnOnce(R, T) + Send + 'static,
     ) {
+        self.spawn_holding(self.filesystem.begin_use(), request, operation, reply, work, answer);
+    }
+
+    fn spawn_holding<R: Refuse, T: Send + 'static>(
+        &self,
+        in_use: Option<InUse>,
+        request: &Request,
+        operation: &'static str,
+        reply: R,
+        work: impl Future<Output = Result<T, Failure>> + Send + 'static,
+        answer: impl FnOnce(R, T) + Send + 'static,
+    ) {
         let id = request.unique().0;
-        let in_use = self.filesystem.begin_use();
         let task = async move {
             // Until what the request found is held, that is, until it is done.
             let _in_use = in_use;

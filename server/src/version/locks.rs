@@ -27,16 +27,8 @@ pub(crate) fn of_file(kv: &dyn Kv, place: Place) -> Result<Vec<FileLock>, KvErro
 }
 
 /// What would keep `wanted` from being taken.
-pub(crate) fn in_the_way(kv: &dyn Kv, place: Place, wanted: &FileLock) -> Result<Option<FileLock>, KvError> {
-    Ok(file_locks::in_the_way(&of_file(kv, place)?, wanted).copied())
-}
-
-/// Whose locks those are.
-pub(crate) fn owners_in_the_way(kv: &dyn Kv, place: Place, wanted: &FileLock) -> Result<Vec<LockOwner>, KvError> {
-    let held = of_file(kv, place)?;
-    let mut owners: Vec<_> = file_locks::all_in_the_way(&held, wanted).map(|lock| lock.owner).collect();
-    owners.dedup();
-    Ok(owners)
+pub(crate) fn in_the_way(kv: &dyn Kv, place: Place, wanted: &FileLock) -> Result<Vec<FileLock>, KvError> {
+    Ok(file_locks::all_in_the_way(&of_file(kv, place)?, wanted).copied().collect())
 }
 
 /// The file as it is now; `None` if it has no name any more.

@@ -58,13 +58,15 @@ fn look(state: &mut State, request: &LockRequest) -> Result<Look, Failure> {
     match request {
         LockRequest::Take { volume, inode, key, lock, wait } => {
             let place = (*volume, *inode);
-            let Some(in_the_way) = locks::in_the_way(kv, place, lock)? else { return Ok(Look::Log) };
+            let locks = locks::in_the_way(kv, place, lock)?;
+            let Some(in_the_way) = locks.first().copied() else { return Ok(Look::Log) };
             if !sessions::is_open(kv, key.session)? {
                 // The log says so, in the words that the client understands.
                 return Ok(Look::Log);
             }
             let Some(wait) = wait else { return Ok(Look::Answer(LockReply::InTheWay(in_the_way))) };
-            let behind = locks::owners_in_the_way(kv, place, lock)?;
+            let mut behind: Vec<_> = locks.iter().map(|lock| lock.owner).collect();
+            behind.dedup();
             let waits = &mut state.soft.locks;
             // Who gave up without a word is in nobody's way.
             waits.forget_gone_in(place);
@@ -84,8 +86,8 @@ fn look(state: &mut State, request: &LockRequest) -> Result<Look, Failure> {
             Ok(Look::Answer(LockReply::Released))
         }
         LockRequest::Test { volume, inode, lock } => {
-            let in_the_way = locks::in_the_way(kv, (*volume, *inode), lock)?;
-            Ok(Look::Answer(in_the_way.map_or(LockReply::Free, LockReply::InTheWay)))
+            let locks = locks::in_the_way(kv, (*volume, *inode), lock)?;
+            Ok(Look::Answer(locks.first().map_or(LockReply::Free, |lock| LockReply::InTheWay(*lock))))
         }
     }
 }

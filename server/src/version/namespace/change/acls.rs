@@ -52,6 +52,7 @@ pub(super) fn follow_mode(edit: &mut Edit<'_, '_>, inode: InodeNumber, mode: u16
     if edit.head().inode(inode)?.value.xattr_bytes == 0 {
         return Ok(());
     }
-    let Some(list) = head_value(edit, inode, acl::ACCESS)?.and_then(|value| Acl::parse(&value)) else { return Ok(()) };
-    put_xattr(edit, inode, acl::ACCESS, Some(list.with_mode(mode).to_bytes()))
+    let old = head_value(edit, inode, acl::ACCESS)?;
+    let Some(list) = old.as_ref().and_then(|value| Acl::parse(value)) else { return Ok(()) };
+    put_xattr(edit, inode, acl::ACCESS, old.as_ref(), Some(list.with_mode(mode).to_bytes()))
 }

@@ -54,9 +54,9 @@ pub(super) fn set_xattr(
         _ => {}
     }
     match acls::effect(&edit, inode, name, value)? {
-        acls::Effect::None => put_xattr(&mut edit, inode, name, Some(value.to_vec()))?,
+        acls::Effect::None => put_xattr(&mut edit, inode, name, old.as_ref(), Some(value.to_vec()))?,
         acls::Effect::Store { value, mode } => {
-            put_xattr(&mut edit, inode, name, value)?;
+            put_xattr(&mut edit, inode, name, old.as_ref(), value)?;
             if let Some(mode) = mode {
                 edit.stage(inode)?.mode = mode;
             }
@@ -66,15 +66,16 @@ pub(super) fn set_xattr(
     edit.commit_inode(ChangeKind::Attributes, inode)
 }
 
-/// Gives an inode an attribute, or takes it away, and keeps count.
+/// Gives an inode an attribute, or takes it away, and keeps count. `old` is its value before the change.
 pub(super) fn put_xattr(
     edit: &mut Edit<'_, '_>,
     inode: InodeNumber,
     name: &[u8],
+    old: Option<&Vec<u8>>,
     value: Option<Vec<u8>>,
 ) -> Result<(), NamespaceError> {
     let length = |value: &Vec<u8>| name.len() + value.len();
-    let freed = head_value(edit, inode, name)?.as_ref().map_or(0, length);
+    let freed = old.map_or(0, length);
     let bytes = edit.stage(inode)?.xattr_bytes as usize - freed + value.as_ref().map_or(0, length);
     if bytes > XATTRS_BYTES_MAX {
         let message = format!("the extended attributes of {inode} would have {bytes} bytes; {XATTRS_BYTES_MAX} is the most");
@@ -88,10 +89,8 @@ pub(super) fn put_xattr(
 pub(super) fn remove_xattr(txn: &mut VolumeTxn<'_>, inode: InodeNumber, name: &[u8]) -> Result<ChangeReply, NamespaceError> {
     let now = txn.now;
     let mut edit = Edit::new(txn);
-    if head_value(&edit, inode, name)?.is_none() {
-        return no_attribute(inode, name);
-    }
-    put_xattr(&mut edit, inode, name, None)?;
+    let Some(old) = head_value(&edit, inode, name)? else { return no_attribute(inode, name) };
+    put_xattr(&mut edit, inode, name, Some(&old), None)?;
     edit.stage(inode)?.changed = now;
     edit.commit_inode(ChangeKind::Attributes, inode)
 }
