@@ -116,7 +116,9 @@ impl State {
 
     /// Takes in what the cluster just said, unless something newer is known.
     pub(crate) fn learn(&mut self, newest: Attributes) {
-        if newest.version > self.newest.version {
+        // What is written to a file without a name takes no volume version, but one of its blob.
+        let age = |attributes: &Attributes| (attributes.version, attributes.tree.map(|tree| (tree.blob, tree.version)));
+        if age(&newest) > age(&self.newest) {
             self.has_no_capability = false;
             self.newest = newest;
         }

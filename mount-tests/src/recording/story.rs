@@ -8,6 +8,8 @@ use std::fmt::Write;
 
 /// Operations that are told.
 const TOLD: usize = 20;
+/// Of what a handle shows that was opened long before.
+const TOLD_OF_HELD: usize = 100;
 
 /// The story of a violation, one operation on a line; times are milliseconds before its end.
 #[must_use]
@@ -23,8 +25,14 @@ pub fn story(violation: &Violation, records: &[Record], log: &[Change]) -> Strin
     let is_near = |record: &&Record| record.start < about.end && (record.operation.path() == path || leads_to(record, path));
     let mut near: Vec<&Record> = records.iter().filter(is_near).collect();
     near.sort_by_key(|record| record.start);
+    let mut told = near.len().min(TOLD);
+    if let Operation::ReadHeld { hold, .. } = &about.operation
+        && let Some(opened) = near.iter().position(|record| record.number == *hold)
+    {
+        told = (near.len() - opened).min(TOLD_OF_HELD).max(told);
+    }
     let mut text = String::new();
-    for record in &near[near.len().saturating_sub(TOLD)..] {
+    for record in &near[near.len() - told..] {
         let before = |moment: u64| (about.end as f64 - moment as f64) / 1e6;
         // Writing to a string never fails.
         let _ = writeln!(

@@ -126,6 +126,9 @@ fn unlinked_files_stay_readable() {
     let mut text = String::new();
     there.read_to_string(&mut text).unwrap();
     assert_eq!(text, "still here");
+    here.set_len(20).unwrap();
+    here.sync_all().unwrap();
+    assert_eq!(there.metadata().unwrap().len(), 20, "growth is followed, name or no name");
     here.write_all(b"changed").unwrap();
     here.sync_all().unwrap();
     text.clear();

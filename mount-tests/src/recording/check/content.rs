@@ -115,16 +115,18 @@ impl Sweep<'_> {
         let mut later = self.past.contents_between(held.inode, held.shows, window.last);
         if let Some((version, _)) = later.find(|(_, then)| *then == value) {
             self.held.insert(hold, Held { shows: version, ..held });
-            let grown = shown.by == value.by && shown.kept == value.kept && value.size > shown.size;
-            if grown || self.wrote_here(record, held, version, window.last) {
+            if is_grown(shown, value) || self.wrote_here(record, held, version, window.last) {
                 return Ok(0);
             }
             let why = format!("the handle showed {shown:?}, and nobody wrote to the file on its mount since");
             return Err(Violation::new(Promise::HeldStill, record, why));
         }
-        // What was written on this mount to a file without a name is no version.
-        let wrote_here = self.unlogged.iter().any(|write| write.mount == record.mount && write.start < record.end);
-        if self.past.links(held.inode, window.last) == 0 && wrote_here {
+        // What was written to a file without a name is no version. The mount that wrote shows it, others show that the file grew.
+        let is_shown = |write: &&Record| {
+            let drew_out = matches!(write.operation, Operation::Cut { size, .. } if size == value.size) && is_grown(shown, value);
+            write.start < record.end && (write.mount == record.mount || drew_out)
+        };
+        if self.past.links(held.inode, window.last) == 0 && self.unlogged.iter().any(is_shown) {
             return Ok(0);
         }
         Err(Violation::new(Promise::Held, record, format!("the handle showed {shown:?}, and the file never had this after that")))
@@ -190,5 +192,67 @@ impl Sweep<'_> {
             touched(window.first)
         );
         Err(Violation::new(Promise::CloseToOpen, record, why))
+    }
+}
+
+/// Whether a file that was one is the other when all that happened to it is that it grew.
+fn is_grown(shown: Value, value: Value) -> bool {
+    shown.by == value.by && shown.kept == value.kept && value.size > shown.size
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::recording::check::check;
+    use crate::recording::log::Change;
+    use weft_common::id::ROOT_INODE;
+    use weft_common::wire::ChangeKind;
+
+    /// A file that is open on mount 1 loses its name while mount 0 draws it out to 2000 bytes; then the open handle shows `value`.
+    fn nameless(value: Value) -> Vec<Promise> {
+        let path = || "f".to_owned();
+        let shown = Value::whole(1, 1000);
+        let content = |value: Value| Outcome::Content { said: u64::from(value.size), value };
+        let steps = [
+            (0, 0, 1, Operation::Create { path: path(), size: 1000 }, Outcome::Done),
+            (1, 2, 3, Operation::Hold { path: path() }, content(shown)),
+            (0, 4, 7, Operation::Cut { path: path(), size: 2000 }, Outcome::Done),
+            (2, 5, 6, Operation::Unlink { path: path() }, Outcome::Done),
+            (1, 8, 9, Operation::ReadHeld { hold: 2, path: path() }, content(value)),
+        ];
+        let records = steps.into_iter().zip(1..).map(|((mount, start, end, operation, outcome), number)| Record {
+            number,
+            client: mount,
+            mount,
+            start,
+            end,
+            operation,
+            outcome,
+        });
+        let change = |version, by, kind, size| Change {
+            version,
+            by: Some(by),
+            kind,
+            inode: 2,
+            place: Some((ROOT_INODE.0, path())),
+            old_place: None,
+            size,
+        };
+        let log = [
+            change(1, 1, ChangeKind::Create, None),
+            change(2, 1, ChangeKind::Write, Some(1000)),
+            change(3, 4, ChangeKind::Remove, None),
+        ];
+        let violations = check(&records.collect::<Vec<_>>(), &log);
+        violations.into_iter().map(|violation| violation.promise).collect()
+    }
+
+    #[test]
+    fn a_held_file_without_a_name_may_grow_by_what_another_mount_does_to_it_and_by_nothing_else() {
+        let before = Value::whole(1, 1000);
+        assert_eq!(nameless(before), []);
+        assert_eq!(nameless(before.cut(2000)), []);
+        assert_eq!(nameless(before.cut(3000)), [Promise::Held], "nobody drew it out so far");
+        assert_eq!(nameless(before.cut(500).cut(2000)), [Promise::Held], "bytes are gone");
     }
 }
