@@ -2,8 +2,14 @@
 //! drift with the machine.
 #![allow(clippy::print_stdout, reason = "a measurement speaks on its standard output")]
 
+mod baseline;
 mod history;
+mod machine;
+mod mount;
+mod report;
 mod store;
+mod system;
+mod work;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -22,12 +28,31 @@ enum What {
     Store(store::Arguments),
     /// Changes of a volume with much history against one with hardly any.
     History(history::Arguments),
+    /// The work of the table on WeftFS mounts and on the bare disk.
+    Mount(mount::Arguments),
+    /// A worker of such a row (the bench starts itself with this).
+    #[command(hide = true)]
+    Work(work::Shift),
+    /// A baseline's filesystem.
+    #[command(hide = true)]
+    ServeMount(baseline::MountArguments),
+    /// The process that keeps a baseline's pages.
+    #[command(hide = true)]
+    ServePages(baseline::ServeArguments),
+    /// Page calls to such a process.
+    #[command(hide = true)]
+    PageCalls(baseline::QuicArguments),
 }
 
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().what {
         What::Store(arguments) => store::run(&arguments),
         What::History(arguments) => history::run(&arguments),
+        What::Mount(arguments) => mount::run(&arguments),
+        What::Work(shift) => work::run_worker(&shift),
+        What::ServeMount(arguments) => baseline::serve_mount(&arguments),
+        What::ServePages(arguments) => baseline::serve_pages(&arguments),
+        What::PageCalls(arguments) => baseline::run_quic(&arguments),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

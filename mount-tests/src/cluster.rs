@@ -100,7 +100,7 @@ impl Cluster {
     #[must_use]
     pub fn start(metadata: usize, data: usize) -> Self {
         let port = Port::reserve();
-        Self::start_at((None, false), port.address(), vec![port], metadata, data)
+        Self::start_at(&std::env::temp_dir(), (None, false), port.address(), vec![port], metadata, data)
     }
 
     /// As [`Cluster::start`], with the logs of servers and mounts in use: for many operations.
@@ -109,8 +109,17 @@ impl Cluster {
     /// As [`Cluster::start`].
     #[must_use]
     pub fn start_quiet(metadata: usize, data: usize) -> Self {
+        Self::start_quiet_in(&std::env::temp_dir(), metadata, data)
+    }
+
+    /// As [`Cluster::start_quiet`], with everything that is stored in a new folder of `parent`.
+    ///
+    /// # Panics
+    /// As [`Cluster::start`].
+    #[must_use]
+    pub fn start_quiet_in(parent: &Path, metadata: usize, data: usize) -> Self {
         let port = Port::reserve();
-        Self::start_at((None, true), port.address(), vec![port], metadata, data)
+        Self::start_at(parent, (None, true), port.address(), vec![port], metadata, data)
     }
 
     /// As [`Cluster::start`], in the hub of a network.
@@ -120,11 +129,18 @@ impl Cluster {
     #[must_use]
     pub fn start_in(network: &Network, metadata: usize, data: usize) -> Self {
         let manager = format!("{}:{FIRST_PORT}", Network::hub_address());
-        Self::start_at((Some(network.hub()), true), manager, Vec::new(), metadata, data)
+        Self::start_at(&std::env::temp_dir(), (Some(network.hub()), true), manager, Vec::new(), metadata, data)
     }
 
-    fn start_at((site, is_quiet): (Option<Site>, bool), manager: String, ports: Vec<Port>, metadata: usize, data: usize) -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
+    fn start_at(
+        parent: &Path,
+        (site, is_quiet): (Option<Site>, bool),
+        manager: String,
+        ports: Vec<Port>,
+        metadata: usize,
+        data: usize,
+    ) -> Self {
+        let folder = tempfile::tempdir_in(parent).expect("a folder");
         let mut init = Command::new(path_of("weftd"));
         init.args(["init", "--listen", &manager, "--dir"]).arg(folder.path().join("cluster"));
         succeed(init);
@@ -239,6 +255,22 @@ impl Cluster {
             &copies.to_string(),
         ]);
         succeed(command);
+    }
+
+    /// Makes a volume as people do who choose nothing but how many copies it has.
+    ///
+    /// # Panics
+    /// When that fails.
+    pub fn create_default_volume(&self, volume: &str, copies: u8) {
+        let mut command = self.weft(&["volume", "create", &self.url(volume)]);
+        command.args(["--copies", &copies.to_string()]);
+        succeed(command);
+    }
+
+    /// The processes of all servers that run.
+    #[must_use]
+    pub fn processes(&self) -> Vec<u32> {
+        self.servers.iter().filter_map(|server| server.process.as_ref()).map(Process::id).collect()
     }
 
     /// Mounts a volume at a new place.

@@ -11,6 +11,8 @@
 //! and rustls. `common/PROTOCOL.md` is the document of the bytes.
 
 mod authority;
+#[cfg(feature = "testing")]
+pub mod bare;
 mod body;
 mod certificate;
 mod client;

@@ -1,0 +1,39 @@
+//! Filesystems that the work is done on.
+
+mod baseline;
+mod disk;
+mod weft;
+
+pub(crate) use baseline::Baseline;
+pub(crate) use disk::Disk;
+pub(crate) use weft::Weft;
+
+use crate::work::{Keep, Row};
+use std::error::Error;
+use std::fmt::Debug;
+use std::path::Path;
+
+/// A filesystem that is mounted.
+pub(crate) trait System: Debug {
+    /// What it is called in tables.
+    fn name(&self) -> &str;
+
+    /// Where work may be done.
+    fn folder(&self) -> &Path;
+
+    /// Every process of it, for the account of processor time and memory.
+    fn processes(&mut self) -> Vec<u32>;
+
+    /// Forgets everything that it has cached: mounts anew. The kernel's caches are dropped behind it.
+    fn remount(&mut self) -> Result<(), Box<dyn Error>>;
+
+    /// Whether a row makes sense on it.
+    fn takes(&self, _row: &Row) -> bool {
+        true
+    }
+
+    /// How it keeps old states of files.
+    fn keep(&self) -> Keep {
+        Keep::Copy
+    }
+}

@@ -1,0 +1,125 @@
+//! Worker processes: started, brought to the line, let go together, and heard.
+
+use super::{CAP, Data, Done, Keep, Part, Row};
+use crate::machine::cpu_seconds;
+use serde::{Deserialize, Serialize};
+use std::error::Error;
+use std::io::{self, BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// What a worker is told; arguments of a command that is not for people.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Shift {
+    #[arg(long)]
+    row: String,
+    #[arg(long)]
+    index: u64,
+    #[arg(long)]
+    folder: PathBuf,
+    #[arg(long)]
+    shrink: u64,
+    #[arg(long, value_enum)]
+    keep: Keep,
+    /// Does what has to be there before the row, instead of the row.
+    #[arg(long)]
+    setup: bool,
+}
+
+/// A worker's last words.
+#[derive(Debug, Serialize, Deserialize)]
+enum Report {
+    Done(Done),
+    Failed(String),
+}
+
+/// The process of a worker: gets ready, waits for a line on its standard input, works, and reports.
+pub(crate) fn run_worker(shift: &Shift) -> Result<(), Box<dyn Error>> {
+    let row = super::ROWS.iter().find(|row| row.name == shift.row).ok_or("an unknown row")?;
+    let mut part = Part {
+        index: shift.index,
+        of: if shift.setup { 1 } else { row.processes },
+        folder: &shift.folder,
+        shrink: shift.shrink,
+        keep: shift.keep,
+        data: Data::new(fastrand::u64(..)),
+        done: Done::default(),
+        ends: Instant::now(),
+    };
+    let mut output = io::stdout().lock();
+    writeln!(output, "ready")?;
+    output.flush()?;
+    io::stdin().lock().read_line(&mut String::new())?;
+    part.ends = Instant::now() + if shift.setup { Duration::from_secs(600) } else { CAP };
+    let before = cpu_seconds(std::process::id());
+    let outcome = if shift.setup { row.setup.map_or(Ok(()), |(setup, _)| setup(&mut part)) } else { (row.work)(&mut part) };
+    part.done.cpu_seconds = cpu_seconds(std::process::id()) - before;
+    let report = match outcome {
+        Ok(()) => Report::Done(part.done),
+        Err(error) => Report::Failed(error.to_string()),
+    };
+    writeln!(output, "{}", serde_json::to_string(&report)?)?;
+    Ok(())
+}
+
+/// All workers of a row, ready.
+#[derive(Debug)]
+pub(crate) struct Crew(Vec<(Child, BufReader<ChildStdout>)>);
+
+impl Crew {
+    /// Starts the workers of a row, or the one that prepares it, and waits until all are ready.
+    pub(crate) fn assemble(row: &Row, folder: &Path, shrink: u64, keep: Keep, setup: bool) -> io::Result<Self> {
+        let mut crew = Self(Vec::new());
+        for index in 0..if setup { 1 } else { row.processes } {
+            let mut command = Command::new(std::env::current_exe()?);
+            command.args(["work", "--row", row.name, "--index", &index.to_string(), "--shrink", &shrink.to_string()]);
+            command.arg("--folder").arg(folder);
+            if let Some(keep) = clap::ValueEnum::to_possible_value(&keep) {
+                command.args(["--keep", keep.get_name()]);
+            }
+            if setup {
+                command.arg("--setup");
+            }
+            let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+            let output = child.stdout.take().ok_or(io::ErrorKind::BrokenPipe)?;
+            crew.0.push((child, BufReader::new(output)));
+        }
+        for (_, output) in &mut crew.0 {
+            output.read_line(&mut String::new())?;
+        }
+        Ok(crew)
+    }
+
+    /// Lets all begin at once and waits for the last one.
+    pub(crate) fn work(&mut self) -> Result<Done, Box<dyn Error>> {
+        for (child, _) in &mut self.0 {
+            child.stdin.take().ok_or("a worker went home")?.write_all(b"go\n")?;
+        }
+        let mut all = Done::default();
+        for (_, output) in &mut self.0 {
+            let mut line = String::new();
+            output.read_line(&mut line)?;
+            match serde_json::from_str(&line).map_err(|_| "a worker ended without a report")? {
+                Report::Done(done) => {
+                    all.bytes += done.bytes;
+                    all.operations += done.operations;
+                    all.latencies.extend(done.latencies);
+                    all.cpu_seconds += done.cpu_seconds;
+                }
+                Report::Failed(why) => return Err(why.into()),
+            }
+        }
+        Ok(all)
+    }
+}
+
+impl Drop for Crew {
+    fn drop(&mut self) {
+        for (child, _) in &mut self.0 {
+            // Whoever reported ends by itself; whoever did not must not stay. An error means that it is gone.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
