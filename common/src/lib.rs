@@ -12,6 +12,8 @@
 
 pub mod acl;
 pub mod blob;
+#[cfg(feature = "net")]
+pub mod buffers;
 pub mod checksum;
 pub mod file_locks;
 pub mod fingerprint;

@@ -114,7 +114,7 @@ pub const SOCKET_BUFFER_BYTES: usize = 4 * MIB as usize;
 /// Request bodies that a server holds at once; further ones wait in QUIC's flow control.
 pub const BODIES_BYTES_MAX: u32 = 512 * MIB as u32;
 /// Body buffers that an endpoint keeps for reuse (first touch of fresh memory costs more than the copy).
-pub const BODY_POOL_BYTES_MAX: usize = 64 * MIB as usize;
+pub const BUFFER_POOL_BYTES_MAX: usize = 64 * MIB as usize;
 /// Commands waiting for the version manager's log.
 pub const COMMANDS_WAITING_MAX: usize = 4096;
 /// Bytes of the commands that wait for the log or to be applied.

@@ -14,6 +14,9 @@ pub(super) trait Content: Debug + Send + Sync + 'static {
     /// Waits until everything that was written is where it should be.
     fn flush(&self, file: u64) -> Result<(), Errno>;
 
+    /// A handle of the file was closed: what was fetched for its reader is not needed.
+    fn release(&self, file: u64);
+
     /// The file is gone.
     fn remove(&self, file: u64);
 }
@@ -46,6 +49,8 @@ impl Content for Null {
     fn flush(&self, _file: u64) -> Result<(), Errno> {
         Ok(())
     }
+
+    fn release(&self, _file: u64) {}
 
     fn remove(&self, _file: u64) {}
 }

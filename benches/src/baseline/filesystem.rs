@@ -185,6 +185,20 @@ impl<C: Content> Filesystem for Skeleton<C> {
         empty(reply, self.content.flush(ino.0));
     }
 
+    fn release(
+        &self,
+        _req: &Request,
+        ino: INodeNo,
+        _fh: FileHandle,
+        _flags: OpenFlags,
+        _lock_owner: Option<LockOwner>,
+        _flush: bool,
+        reply: ReplyEmpty,
+    ) {
+        self.content.release(ino.0);
+        reply.ok();
+    }
+
     fn fsync(&self, _req: &Request, ino: INodeNo, _fh: FileHandle, _datasync: bool, reply: ReplyEmpty) {
         empty(reply, self.content.flush(ino.0));
     }

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Bytes of a buffer: a page.
-pub(super) const PAGE_BYTES: usize = 4 << 20;
+pub(super) const PAGE_BYTES: usize = 1 << 20;
 
 /// Buffers of a page each.
 #[derive(Clone, Debug, Default)]

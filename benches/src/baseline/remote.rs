@@ -19,9 +19,9 @@ use weft_common::transport::{Holder, Identity, bare};
 /// Pages on their way at once.
 const IN_FLIGHT: usize = 4;
 /// Pages that are fetched ahead of the one that is read.
-const AHEAD: u64 = 2;
+const AHEAD: u64 = 4;
 /// Pages of a file that are kept for its reader.
-const KEPT: usize = 6;
+const KEPT: usize = 12;
 
 #[derive(Debug)]
 pub(super) struct Remote {
@@ -174,6 +174,10 @@ impl Content for Remote {
         let all = self.runtime.block_on(flight.0.acquire_many(IN_FLIGHT as u32)).map_err(|_| Errno::EIO)?;
         drop(all);
         if flight.1.swap(0, Ordering::Relaxed) > 0 { Err(Errno::EIO) } else { Ok(()) }
+    }
+
+    fn release(&self, file: u64) {
+        lock(&self.readers).remove(&file);
     }
 
     fn remove(&self, file: u64) {

@@ -1,12 +1,12 @@
 //! The calling side.
 
-use super::body::BodyPool;
 use super::error::{self, TransportError, code};
 use super::frame::{self, AnswerHeader, FrameError, SendGuard};
 use super::ground::{Ground, System};
 use super::identity::Identity;
 use super::link::Link;
 use super::tuning::{self, ClientSettings};
+use crate::buffers::BufferPool;
 use crate::limits::CONNECTIONS_MAX;
 use crate::rpc::{Address, Answer, Call, Rpc, RpcError};
 use quinn::{Connection, Endpoint};
@@ -22,7 +22,7 @@ pub struct QuicRpc {
     server_name: String,
     /// Ordered, so that a simulation can repeat the order in which connections are dropped.
     links: Mutex<BTreeMap<Address, Arc<Link>>>,
-    pub(super) bodies: Arc<BodyPool>,
+    pub(super) bodies: Arc<BufferPool>,
 }
 
 impl std::fmt::Debug for QuicRpc {

@@ -5,7 +5,7 @@
 //! packets arrive it must not be read: quinn hands out again what was read in order before, if it had arrived twice by then.)
 //! Anything behind the body is an error.
 
-use super::body::{BodyBuffer, BodyPool};
+use crate::buffers::{Buffer, BufferPool};
 use crate::id::RequestId;
 use crate::limits::{BODY_BYTES_MAX, HEADER_BYTES_MAX};
 use crate::wire::{self, Reply, Request, ServiceError};
@@ -134,9 +134,9 @@ async fn read_header(stream: &mut RecvStream, length: usize) -> Result<Bytes, Fr
 }
 
 /// Reads the body that `head` announced, and the end of the stream.
-pub(super) async fn read_body<T>(stream: &mut RecvStream, head: &Head<T>, pool: &Arc<BodyPool>) -> Result<Bytes, FrameError> {
+pub(super) async fn read_body<T>(stream: &mut RecvStream, head: &Head<T>, pool: &Arc<BufferPool>) -> Result<Bytes, FrameError> {
     let length = head.body_bytes;
-    let mut whole: Option<BodyBuffer> = None;
+    let mut whole: Option<Buffer> = None;
     let mut only_chunk = Bytes::new();
     let mut received = 0;
     while let Some(chunk) = stream.read_chunk(usize::MAX, true).await? {
@@ -147,7 +147,7 @@ pub(super) async fn read_body<T>(stream: &mut RecvStream, head: &Head<T>, pool: 
         if chunk.bytes.len() == length {
             only_chunk = chunk.bytes;
         } else {
-            whole.get_or_insert_with(|| pool.take(length)).as_mut()[received..end].copy_from_slice(&chunk.bytes);
+            whole.get_or_insert_with(|| pool.take(length)).as_mut_slice()[received..end].copy_from_slice(&chunk.bytes);
         }
         received = end;
     }

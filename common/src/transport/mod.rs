@@ -13,7 +13,6 @@
 mod authority;
 #[cfg(feature = "testing")]
 pub mod bare;
-mod body;
 mod certificate;
 mod client;
 mod error;

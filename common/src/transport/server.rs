@@ -4,13 +4,13 @@
 //! exceeds the first two is sent away before it costs anything (first asked to prove its address, then refused); the others
 //! wait in QUIC's flow control.
 
-use super::body::BodyPool;
 use super::certificate::CertificateFacts;
 use super::error::{TransportError, code};
 use super::frame::{self, AnswerHeader, FrameError, Head, RequestHeader, SendGuard};
 use super::ground::{Ground, System};
 use super::identity::{Holder, Identity};
 use super::tuning::{self, ServerSettings};
+use crate::buffers::BufferPool;
 use crate::id::ClusterId;
 use crate::limits::{
     BODIES_BYTES_MAX, CONNECT_TIMEOUT, CONNECTIONS_MAX, HANDSHAKES_MAX, REQUEST_DEADLINE_MAX, REQUESTS_PER_CONNECTION_MAX,
@@ -35,7 +35,7 @@ pub struct Listener {
     endpoint: Endpoint,
     settings: ServerSettings,
     cluster: ClusterId,
-    pub(super) bodies: Arc<BodyPool>,
+    pub(super) bodies: Arc<BufferPool>,
     /// Bytes of bodies that may be in memory.
     pub(super) body_budget: Arc<Semaphore>,
 }
@@ -46,7 +46,7 @@ struct Service {
     handler: Arc<dyn Handler>,
     server_name: String,
     cluster: ClusterId,
-    bodies: Arc<BodyPool>,
+    bodies: Arc<BufferPool>,
     body_budget: Arc<Semaphore>,
     handshakes: Arc<Semaphore>,
     connections: Arc<Semaphore>,

@@ -67,10 +67,11 @@ impl Filesystem {
     }
 
     /// Before a file is opened that somebody else may have changed so lately that the kernel was not told: it is told now.
-    /// With lifetime 0 the kernel has just asked for the attributes.
+    /// With lifetime 0 the kernel has just asked for the attributes; and where it has pages of this very content, it was told with them.
     pub(super) async fn catch_up(&self, node: NodeId, newest: &Attributes) {
         let is_unseen = newest.version.0 > self.seen.load(Ordering::Acquire) && !self.own.contains(newest.version);
-        if self.needs_watch() && is_unseen {
+        let is_told = newest.tree.is_some_and(|tree| self.kernel.has_pages_of(node, tree));
+        if self.needs_watch() && is_unseen && !is_told {
             self.kernel.drop_pages_now(node).await;
         }
     }

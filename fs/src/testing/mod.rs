@@ -59,9 +59,18 @@ impl TestMount {
 
     /// A mount with so many bytes for dirty data.
     pub(crate) fn with_memory(volume: &Arc<FakeVolume>, write_memory: u64) -> Self {
+        Self::with(volume, write_memory, Duration::ZERO)
+    }
+
+    /// A mount whose kernel believes what it was told for a while, as that of a local volume does.
+    pub(crate) fn believing(volume: &Arc<FakeVolume>) -> Self {
+        Self::with(volume, 8 << 20, Duration::from_secs(1))
+    }
+
+    fn with(volume: &Arc<FakeVolume>, write_memory: u64, lifetime: Duration) -> Self {
         let settings = Settings {
-            entry_lifetime: Duration::ZERO,
-            attribute_lifetime: Duration::ZERO,
+            entry_lifetime: lifetime,
+            attribute_lifetime: lifetime,
             show_versions: false,
             local_locks: false,
             write_memory,

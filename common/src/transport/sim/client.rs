@@ -7,11 +7,11 @@ use super::plan::Plan;
 use super::plant::{self, Plant, Tampered};
 use super::server::Server;
 use super::world::World;
+use crate::buffers::BufferPool;
 use crate::id::{PageObjectId, RequestId, SessionId};
 use crate::limits::{BODY_BYTES_MAX, KIB, MIB};
 use crate::rpc::{Address, Answer, Call, Rpc, RpcError};
 use crate::transport::QuicRpc;
-use crate::transport::body::BodyPool;
 use crate::transport::identity::Identity;
 use crate::transport::tuning::GOODBYE_WAIT;
 use crate::wire::{DataRequest, PlacementRequest, Request};
@@ -29,7 +29,7 @@ pub(super) struct Client {
     pub(super) host: Host,
     identity: Identity,
     life: Mutex<Option<Life>>,
-    pools: Mutex<Vec<Weak<BodyPool>>>,
+    pools: Mutex<Vec<Weak<BufferPool>>>,
     /// Servers to which the connection was lost since the last answer.
     lost: Mutex<BTreeSet<u8>>,
 }

@@ -5,9 +5,9 @@ use super::contents::{self, Way};
 use super::history::{Order, refusal};
 use super::plant::Plant;
 use super::world::World;
+use crate::buffers::BufferPool;
 use crate::limits::MIB;
 use crate::rpc::{Answer, Call, Handler, Peer};
-use crate::transport::body::BodyPool;
 use crate::transport::identity::Identity;
 use crate::transport::server::Listener;
 use crate::wire::{DataReply, ErrorKind, Reply, ServiceError};
@@ -29,7 +29,7 @@ pub(super) struct Server {
     identity: Identity,
     /// `None` while it is down.
     life: Mutex<Option<Life>>,
-    pools: Mutex<Vec<Weak<BodyPool>>>,
+    pools: Mutex<Vec<Weak<BufferPool>>>,
 }
 
 #[derive(Debug)]

@@ -76,6 +76,21 @@ async fn pages_are_kept_while_they_are_right() {
 }
 
 #[tokio::test]
+async fn pages_are_kept_although_nothing_was_heard_of_the_changes_before() {
+    let volume = FakeVolume::new();
+    let (here, there) = (TestMount::believing(&volume), TestMount::new(&volume));
+    there.put("frame", b"one").await;
+    assert_eq!(here.get("frame").await, b"one");
+    let (handle, keeps, node) = here.open_with_cache("frame", READ).await;
+    assert!(keeps, "these are the pages of the first open");
+    here.close(handle).await.unwrap();
+    there.put("frame", b"two").await;
+    let (handle, keeps, same) = here.open_with_cache("frame", READ).await;
+    assert!(!keeps && same == node && here.has_dropped(node).await);
+    here.close(handle).await.unwrap();
+}
+
+#[tokio::test]
 async fn two_opens_at_once_keep_no_pages_of_before() {
     let volume = FakeVolume::new();
     let (here, there) = (TestMount::new(&volume), TestMount::new(&volume));

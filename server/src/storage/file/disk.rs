@@ -50,6 +50,8 @@ pub(crate) trait DiskFile: Send + Sync + Debug {
     fn write(&self, offset: u64, parts: &[&[u8]]) -> io::Result<()>;
     /// Exactly `length` bytes; a shorter file is `UnexpectedEof`.
     fn read(&self, offset: u64, length: usize) -> io::Result<Vec<u8>>;
+    /// As `read`, into memory that is there.
+    fn read_into(&self, offset: u64, bytes: &mut [u8]) -> io::Result<()>;
     /// As `read`, if that needs no disk.
     fn read_now(&self, _offset: u64, _length: usize) -> io::Result<Option<Vec<u8>>> {
         Ok(None)
@@ -155,6 +157,19 @@ impl DiskFile for RealFile {
         }
         bytes.truncate(length);
         Ok(bytes)
+    }
+
+    fn read_into(&self, offset: u64, bytes: &mut [u8]) -> io::Result<()> {
+        let mut done = 0;
+        while done < bytes.len() {
+            match pread(&self.0, &mut bytes[done..], offset + done as u64) {
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(count) => done += count,
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
     }
 
     fn read_now(&self, offset: u64, length: usize) -> io::Result<Option<Vec<u8>>> {

@@ -16,6 +16,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use weft_common::buffers::BufferPool;
 use weft_common::limits::{STORE_FILES_OPEN_MAX, STORE_RESERVE_BYTES, STORE_SEGMENT_BYTES, STORE_SEGMENT_BYTES_MIN};
 use weft_common::wire::ProviderRole;
 
@@ -137,6 +138,8 @@ pub(super) struct Engine {
     backlog: Mutex<Backlog>,
     segments: RwLock<BTreeMap<u32, Arc<Segment>>>,
     files: Mutex<HashMap<u32, Arc<dyn DiskFile>>>,
+    /// For what is read: bodies of objects are as long as pages.
+    pub(super) buffers: Arc<BufferPool>,
 }
 
 impl Engine {
@@ -157,6 +160,7 @@ impl Engine {
             backlog: Mutex::new(Backlog { unsealed: Vec::new(), graves: recovered.graves }),
             segments: RwLock::new(recovered.segments),
             files: Mutex::default(),
+            buffers: Arc::default(),
             disk,
         };
         engine.bury(&recovered.duplicates)?;

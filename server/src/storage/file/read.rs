@@ -74,11 +74,11 @@ impl Engine {
     fn read_part(&self, key: &Key, location: Location, range: Range<u32>) -> Result<(RecordHeader, StoredObject), StoreError> {
         let record_bytes = location.record_bytes as usize;
         let first = if record_bytes <= ONE_READ_BYTES { record_bytes } else { HEAD_BYTES };
-        let mut head = Bytes::from(self.read_bytes(location.place, 0, first)?);
+        let mut head = self.read_bytes(location.place, 0, first)?;
         let header = self.header(key, location, &head)?;
         let (extra_end, body_at) = (RECORD_HEADER_BYTES + header.extra_bytes as usize, header.body_at());
         if extra_end > head.len() {
-            head = Bytes::from(self.read_bytes(location.place, 0, extra_end)?);
+            head = self.read_bytes(location.place, 0, extra_end)?;
         }
         let end = range.end.min(header.body_bytes) as usize;
         let start = (range.start as usize).min(end);
@@ -86,7 +86,7 @@ impl Engine {
         let body = if body_at + end <= head.len() {
             head.slice(body_at + start..body_at + end)
         } else {
-            Bytes::from(self.read_bytes(location.place, body_at + start, end - start)?)
+            self.read_bytes(location.place, body_at + start, end - start)?
         };
         if weft_common::checksum::crc64(&extra) != header.extra_checksum {
             return Err(self.damaged(location, format!("the data about {key} does not match its checksum")));
@@ -131,14 +131,18 @@ impl Engine {
     /// The whole record at `location`, verified: header, extra, body.
     pub(super) fn read_record(&self, key: &Key, location: Location) -> Result<(RecordHeader, StoredObject), StoreError> {
         let record = self.read_bytes(location.place, 0, location.record_bytes as usize)?;
-        let (header, object) = self.parse(key, location, Bytes::from(record))?;
+        let (header, object) = self.parse(key, location, record)?;
         self.check_whole(&header, location, &object)?;
         Ok((header, object))
     }
 
-    fn read_bytes(&self, place: Place, from: usize, length: usize) -> Result<Vec<u8>, StoreError> {
-        let read = || self.file(place.segment)?.read(place.offset() + from as u64, length);
-        read().map_err(|error| match error.kind() {
+    fn read_bytes(&self, place: Place, from: usize, length: usize) -> Result<Bytes, StoreError> {
+        let read = || {
+            let mut buffer = self.buffers.take(length);
+            self.file(place.segment)?.read_into(place.offset() + from as u64, buffer.as_mut_slice())?;
+            Ok(buffer.freeze())
+        };
+        read().map_err(|error: io::Error| match error.kind() {
             io::ErrorKind::UnexpectedEof => {
                 let what = "the file ends within a record".into();
                 StoreError::Damaged { what, file: self.path(place.segment), offset: place.offset() }

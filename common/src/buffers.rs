@@ -1,6 +1,7 @@
-//! Buffers for message bodies: reused, because the first touch of fresh memory costs more than filling it.
+//! Buffers for pages on their way: reused, because the first touch of fresh memory costs more than filling it, and because the buffer that was
+//! let go of last is still in the processor's cache.
 
-use crate::limits::BODY_POOL_BYTES_MAX;
+use crate::limits::BUFFER_POOL_BYTES_MAX;
 use bytes::Bytes;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -9,7 +10,7 @@ const POOLED_BYTES_MIN: usize = 64 * 1024;
 
 /// Buffers that are free. Each is as long as its memory, so that reuse needs no clearing.
 #[derive(Debug, Default)]
-pub(super) struct BodyPool {
+pub struct BufferPool {
     free: Mutex<Free>,
 }
 
@@ -19,19 +20,20 @@ struct Free {
     bytes: usize,
 }
 
-/// A buffer to be filled; [`BodyBuffer::freeze`] makes it [`Bytes`] that come back to the pool when the last clone is dropped.
+/// A buffer to be filled; [`Buffer::freeze`] makes it [`Bytes`] that come back to the pool when the last clone is dropped.
 #[derive(Debug)]
-pub(super) struct BodyBuffer {
+pub struct Buffer {
     memory: Vec<u8>,
     length: usize,
-    pool: Option<Arc<BodyPool>>,
+    pool: Option<Arc<BufferPool>>,
 }
 
-impl BodyPool {
+impl BufferPool {
     /// A buffer of `length` bytes with anything in it.
-    pub(super) fn take(self: &Arc<Self>, length: usize) -> BodyBuffer {
+    #[must_use]
+    pub fn take(self: &Arc<Self>, length: usize) -> Buffer {
         if length < POOLED_BYTES_MIN {
-            return BodyBuffer { memory: vec![0; length], length, pool: None };
+            return Buffer { memory: vec![0; length], length, pool: None };
         }
         let rounded = length.next_multiple_of(POOLED_BYTES_MIN);
         let reused = {
@@ -45,35 +47,38 @@ impl BodyPool {
             })
         };
         let memory = reused.unwrap_or_else(|| vec![0; rounded]);
-        BodyBuffer { memory, length, pool: Some(Arc::clone(self)) }
+        Buffer { memory, length, pool: Some(Arc::clone(self)) }
     }
 
     fn give_back(&self, buffer: Vec<u8>) {
         let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
-        if free.bytes + buffer.len() <= BODY_POOL_BYTES_MAX {
+        if free.bytes + buffer.len() <= BUFFER_POOL_BYTES_MAX {
             free.bytes += buffer.len();
             free.buffers.push(buffer);
         }
     }
 }
 
-impl BodyBuffer {
-    pub(super) fn as_mut(&mut self) -> &mut [u8] {
+impl Buffer {
+    /// Its bytes, whatever they are.
+    pub fn as_mut_slice(&mut self) -> &mut [u8] {
         &mut self.memory[..self.length]
     }
 
-    pub(super) fn freeze(mut self) -> Bytes {
+    /// Its bytes as they are from now on.
+    #[must_use]
+    pub fn freeze(mut self) -> Bytes {
         if self.pool.is_some() { Bytes::from_owner(self) } else { Bytes::from(std::mem::take(&mut self.memory)) }
     }
 }
 
-impl AsRef<[u8]> for BodyBuffer {
+impl AsRef<[u8]> for Buffer {
     fn as_ref(&self) -> &[u8] {
         &self.memory[..self.length]
     }
 }
 
-impl Drop for BodyBuffer {
+impl Drop for Buffer {
     fn drop(&mut self) {
         if let Some(pool) = self.pool.take() {
             pool.give_back(std::mem::take(&mut self.memory));
@@ -87,25 +92,25 @@ mod tests {
 
     #[test]
     fn buffers_come_back_when_the_last_clone_is_dropped() {
-        let pool = Arc::new(BodyPool::default());
+        let pool = Arc::new(BufferPool::default());
         let mut buffer = pool.take(100_000);
-        buffer.as_mut().fill(7);
+        buffer.as_mut_slice().fill(7);
         let bytes = buffer.freeze();
         assert_eq!(bytes.len(), 100_000);
         let address = bytes.as_ptr();
         let clone = bytes.slice(5..10);
         drop(bytes);
         let mut other = pool.take(100_000);
-        assert_ne!(other.as_mut().as_ptr(), address, "still in use");
+        assert_ne!(other.as_mut_slice().as_ptr(), address, "still in use");
         assert_eq!(&clone[..], [7; 5]);
         drop(clone);
-        assert_eq!(pool.take(100_000).as_mut().as_ptr(), address);
+        assert_eq!(pool.take(100_000).as_mut_slice().as_ptr(), address);
     }
 
     #[test]
     fn the_pool_is_bounded() {
-        let pool = Arc::new(BodyPool::default());
-        let buffers: Vec<_> = (0..10).map(|_| pool.take(BODY_POOL_BYTES_MAX / 4)).collect();
+        let pool = Arc::new(BufferPool::default());
+        let buffers: Vec<_> = (0..10).map(|_| pool.take(BUFFER_POOL_BYTES_MAX / 4)).collect();
         drop(buffers);
         assert_eq!(pool.free.lock().unwrap().buffers.len(), 4);
     }
