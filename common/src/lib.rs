@@ -24,6 +24,7 @@ pub mod retention;
 pub mod time;
 pub mod weave;
 pub mod wire;
+pub mod xattr;
 
 #[cfg(feature = "net")]
 pub mod client;

@@ -457,6 +457,32 @@ fn paths_that_are_not_in_a_mount_are_refused() {
 }
 
 #[test]
+fn what_cannot_be_printed_is_a_failure() {
+    let volume = Volume::new();
+    volume.write("a", "one");
+    for (command, arguments) in [("log", &[][..]), ("log", &["--json"]), ("watch", &["--since", "0", "--limit", "1"])] {
+        let mut weft = volume.command(&[command], "", arguments);
+        let full = fs::OpenOptions::new().write(true).open("/dev/full").expect("a full disk");
+        let output = weft.stdout(full).output().expect("weft");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success() && said.contains("standard output cannot be written"), "{command}: {said}");
+    }
+}
+
+#[test]
+fn a_watch_of_what_is_not_there_says_so_and_waits_for_it() {
+    let volume = Volume::new();
+    let since = volume.write("a", "one").to_string();
+    let mut watch = volume.command(&["watch"], "to-come", &["--since", &since, "--limit", "1"]);
+    let watch = watch.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn().expect("a watch");
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    volume.write("to-come", "x");
+    let output = watch.wait_with_output().expect("its output");
+    assert!(String::from_utf8_lossy(&output.stdout).contains("create     /to-come"));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("/to-come is not there now"), "{output:?}");
+}
+
+#[test]
 fn completions_are_printed() {
     for shell in ["bash", "zsh", "fish"] {
         let mut command = Command::new(path_of("weft"));

@@ -20,7 +20,7 @@ pub enum ClientError {
     #[error(transparent)]
     Service(#[from] ServiceError),
     /// Servers could not be reached, or not in time.
-    #[error("gave up after {attempts} attempts: {last}")]
+    #[error("gave up after {attempts} {}: {last}", if *attempts == 1 { "attempt" } else { "attempts" })]
     Unavailable {
         /// How often it was tried.
         attempts: u32,

@@ -106,7 +106,7 @@ fn run_command(arguments: Vec<OsString>) -> Result<ExitCode, CliError> {
         Command::Status(args) => tool("weft status", async |client| status::run(client, args).await)?,
         Command::Completions { shell } => completions(*shell),
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(if output::is_whole() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// Runs a tool to its end, and gives its session back however it went.

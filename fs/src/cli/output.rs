@@ -5,7 +5,8 @@
 
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Where a command's data goes.
 #[derive(Clone, Copy, Debug)]
@@ -57,17 +58,39 @@ impl Output {
     }
 }
 
+/// Whether something could not be printed, and it was not that nobody reads any more.
+static FAILED: AtomicBool = AtomicBool::new(false);
+
+/// Whether everything that was printed has got to where it should: else the command has failed, whatever else it did.
+#[must_use]
+pub(super) fn is_whole() -> bool {
+    !FAILED.load(Ordering::Relaxed)
+}
+
 /// Prints to standard output.
 pub(super) fn print(text: &str) {
-    let mut output = std::io::stdout().lock();
-    let _ = output.write_all(text.as_bytes()).and_then(|()| output.flush());
+    // Who goes on printing after a failure fails again.
+    let _ = write(text);
 }
 
 /// Prints a line; whether somebody still reads.
 #[must_use]
 pub(super) fn print_line(line: &str) -> bool {
+    write(&format!("{line}\n"))
+}
+
+fn write(text: &str) -> bool {
     let mut output = std::io::stdout().lock();
-    writeln!(output, "{line}").and_then(|()| output.flush()).is_ok()
+    match output.write_all(text.as_bytes()).and_then(|()| output.flush()) {
+        Ok(()) => true,
+        Err(error) => {
+            let is_first = error.kind() != ErrorKind::BrokenPipe && !FAILED.swap(true, Ordering::Relaxed);
+            if is_first {
+                complain(&format!("standard output cannot be written: {error}; what was to be printed is lost"));
+            }
+            false
+        }
+    }
 }
 
 /// Tells a person what was done.

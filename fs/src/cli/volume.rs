@@ -102,7 +102,8 @@ pub(super) fn warn_of_few_providers(map: &ClusterMap, copies: u8) {
 fn show(args: &VolumeSettingsArgs, info: &VolumeInfo, done: &str) {
     Output::new(args.format.json).data(&VolumeRow::from(info), |row| {
         let (page_size, VolumeRow { name, fan_out, copies, .. }) = (human::size(row.page_size.into()), row);
-        format!("volume {name} {done}: page size {page_size}, fan-out {fan_out}, {copies} copies\n")
+        let copies = if copies == &1 { "1 copy".to_owned() } else { format!("{copies} copies") };
+        format!("volume {name} {done}: page size {page_size}, fan-out {fan_out}, {copies}\n")
     });
 }
 

@@ -11,6 +11,7 @@ use super::names::{NO_PATH, Paths, show_path};
 use super::output::{complain, print_line, visible};
 use std::time::Duration;
 use weft_common::client::ClientError;
+use weft_common::wire::At;
 
 /// Between two attempts while no server answers, each of which waits for the client's time-out already.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -22,6 +23,9 @@ const PAUSE: Duration = Duration::from_secs(1);
 pub(super) async fn run(client: &Client, args: &WatchArgs) -> Result<(), CliError> {
     let (volume, path) = client.open_path(&args.target, &args.identity).await?;
     let below = show_path(&path);
+    if volume.find(At::Head, &path).await?.is_none() {
+        complain(&format!("{below} is not there now; waiting for what happens to it"));
+    }
     let mut after = match &args.since {
         Some(spec) => spec.resolve(&volume).await?,
         None => volume.latest().await?,

@@ -64,7 +64,8 @@ impl Filesystem {
         {
             let state = handle.file.state();
             let is_full = state.pending.piece_count() >= PIECES_BEFORE_PUBLISHING;
-            if handle.mode.sync || kills_set_id || is_full || !state.pending.takes(handle.mode.append) {
+            let is_simple = !handle.mode.sync && !kills_set_id && !state.may_have_capability();
+            if !is_simple || is_full || !state.pending.takes(handle.mode.append) {
                 return None;
             }
         }
@@ -93,6 +94,7 @@ impl Filesystem {
         if kills_set_id {
             self.drop_set_id_of(caller, &handle.file).await?;
         }
+        self.drop_capability(caller, &handle.file).await?;
         let reservation = self.reserve(data.len()).await?;
         let mut bytes = Some(self.budget.fill(reservation, data));
         while let Some(written) = bytes.take() {

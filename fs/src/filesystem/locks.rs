@@ -17,7 +17,7 @@ use weft_common::wire::{Attributes, ErrorKind, FileLock, LockKind, LockRange};
 use super::signals::interrupted;
 use super::{Caller, Failure, Filesystem};
 use crate::errno::LockFailure;
-use crate::handle::{File, FileRef, Handle, HandleId, Open};
+use crate::handle::{FileRef, Handle, HandleId, Open};
 
 /// How long who was interrupted waits to learn whether it has the lock after all …
 const LAST_WORD: Duration = Duration::from_secs(3);
@@ -163,12 +163,29 @@ impl Filesystem {
 
     /// Gives back, after what was written under an exclusive lock is published. (Under a shared one somebody else may be writing, who has not
     /// come to an end.)
-    async fn give_back(&self, file: &File, owner: u64, range: LockRange) -> Result<(), Failure> {
-        if !file.locks.knows(owner) {
-            return Ok(());
-        }
+    ///
+    /// Programs hardly ever look at what giving back answered. So what was not heard is said again, until it is, or the same owner
+    /// asks for another lock, or closes the file, which gives everything back.
+    async fn give_back(&self, file: &FileRef, owner: u64, range: LockRange) -> Result<(), Failure> {
+        let Some(asked) = file.locks.asked(owner) else { return Ok(()) };
         let published = if file.locks.excludes(owner, range) { self.publish(file, |_| true).await } else { Ok(()) };
-        self.volume.release_lock(file.inode, owner, range).await.map_err(unanswered)?;
+        if let Err(error) = self.volume.release_lock(file.inode, owner, range).await {
+            let (volume, file, session) = (Arc::clone(&self.volume), file.clone(), self.volume.session());
+            self.kernel.runtime().spawn(async move {
+                while volume.session() == session {
+                    tokio::time::sleep(GIVE_BACK_PAUSE).await;
+                    let _gate = file.locks.gate.lock().await;
+                    if file.locks.asked(owner) != Some(asked) {
+                        return;
+                    }
+                    if volume.release_lock(file.inode, owner, range).await.is_ok() {
+                        file.locks.gave_back(owner, range);
+                        return;
+                    }
+                }
+            });
+            return Err(unanswered(error));
+        }
         file.locks.gave_back(owner, range);
         published
     }

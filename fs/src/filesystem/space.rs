@@ -4,7 +4,7 @@ use weft_common::limits::FILE_BYTES_MAX;
 use weft_common::weave::ByteRange;
 use weft_common::wire::{At, ErrorKind, NamespaceAnswer, Query};
 
-use super::{Failure, Filesystem, unexpected};
+use super::{Caller, Failure, Filesystem, unexpected};
 use crate::handle::{HandleId, Open};
 use crate::write::pending::Pending;
 
@@ -61,11 +61,22 @@ impl Filesystem {
     }
 
     /// `fallocate(2)`.
-    pub(crate) async fn allocate(&self, id: HandleId, range: ByteRange, change: SpaceChange) -> Result<(), Failure> {
+    pub(crate) async fn allocate(
+        &self,
+        caller: Caller,
+        id: HandleId,
+        range: ByteRange,
+        change: SpaceChange,
+    ) -> Result<(), Failure> {
         let handle = self.handles.live(id).filter(|handle| handle.mode.write).ok_or(Failure::Unknown)?;
         if range.end > FILE_BYTES_MAX {
             return Err(Failure::Refused(ErrorKind::FileTooLarge, "the file would be longer than a file can be"));
         }
+        // As a write does.
+        if caller.uid != 0 {
+            self.drop_set_id_of(caller, &handle.file).await?;
+        }
+        self.drop_capability(caller, &handle.file).await?;
         match change {
             SpaceChange::Reserve => Ok(()),
             SpaceChange::Extend => {

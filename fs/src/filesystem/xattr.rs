@@ -9,8 +9,10 @@ use weft_common::acl;
 use weft_common::id::{InodeNumber, VolumeVersion};
 use weft_common::limits::{XATTR_NAME_BYTES_MAX, XATTRS_BYTES_MAX};
 use weft_common::wire::{At, AttributeChange, Author, Change, ErrorKind, NamespaceAnswer, Query, XattrMode};
+use weft_common::xattr::XattrName;
 
 use super::{Caller, Failure, Filesystem, unexpected};
+use crate::handle::File;
 use crate::inode::{Node, NodeId};
 
 const VERSION: &[u8] = b"user.weft.version";
@@ -138,10 +140,15 @@ impl Filesystem {
     ) -> Result<(), Failure> {
         let inode = self.changeable(node)?;
         if is_own(name) {
-            return Err(Failure::Refused(
-                ErrorKind::NotPermitted,
-                "user.weft.* and system.weft.* are what the mount says, not what it is told",
-            ));
+            return Err(own());
+        }
+        match XattrName::of(name) {
+            XattrName::Kept => {}
+            XattrName::Empty => return Err(Failure::Refused(ErrorKind::InvalidArgument, "the attribute has no name")),
+            XattrName::Unknown => {
+                let message = "attributes begin with user., trusted. or security., or are access control lists";
+                return Err(Failure::Refused(ErrorKind::Unsupported, message));
+            }
         }
         if name.len() > XATTR_NAME_BYTES_MAX {
             return Err(Failure::Refused(ErrorKind::NameTooLong, "an attribute's name has at most 255 bytes"));
@@ -174,9 +181,28 @@ impl Filesystem {
     pub(crate) async fn remove_xattr(&self, caller: Caller, node: NodeId, name: &[u8]) -> Result<(), Failure> {
         let inode = self.changeable(node)?;
         if is_own(name) {
-            return Err(no_attribute());
+            return Err(if is_told(name) { own() } else { no_attribute() });
         }
-        self.change_xattr(caller, Change::RemoveXattr { inode, name: name.to_vec() }, inode).await
+        let removed = self.change_xattr(caller, Change::RemoveXattr { inode, name: name.to_vec() }, inode).await;
+        match removed {
+            // A list that is not there says what the mode says: there is nothing to take away.
+            Err(error) if error.errno() == libc::ENODATA && (name == acl::ACCESS || name == acl::DEFAULT) => Ok(()),
+            removed => removed,
+        }
+    }
+
+    /// What is written to a file takes its capabilities away: they were given to what was there before. (`FUSE_HANDLE_KILLPRIV_V2` leaves
+    /// this to the filesystem.)
+    pub(super) async fn drop_capability(&self, caller: Caller, file: &File) -> Result<(), Failure> {
+        if !file.state().may_have_capability() {
+            return Ok(());
+        }
+        match self.remove_xattr(caller, file.inode.into(), CAPABILITY).await {
+            Err(error) if error.errno() != libc::ENODATA => return Err(error),
+            _ => {}
+        }
+        file.state().has_no_capability = true;
+        Ok(())
     }
 
     async fn change_xattr(&self, caller: Caller, change: Change, inode: InodeNumber) -> Result<(), Failure> {
@@ -189,6 +215,10 @@ impl Filesystem {
         }
         Ok(())
     }
+}
+
+fn own() -> Failure {
+    Failure::Refused(ErrorKind::NotPermitted, "user.weft.* and system.weft.* are what the mount says, not what it is told")
 }
 
 fn no_attribute() -> Failure {

@@ -463,9 +463,9 @@ impl fuser::Filesystem for Adapter {
         mode: i32,
         reply: ReplyEmpty,
     ) {
-        let filesystem = Arc::clone(&self.filesystem);
+        let (filesystem, caller) = (Arc::clone(&self.filesystem), caller(request));
         let range = ByteRange::new(offset, offset.saturating_add(length));
-        let work = async move { filesystem.allocate(handle_id(handle), range, space_change(mode)?).await };
+        let work = async move { filesystem.allocate(caller, handle_id(handle), range, space_change(mode)?).await };
         self.spawn(request, "fallocate", reply, work, answer_done);
     }
 

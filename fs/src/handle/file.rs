@@ -88,6 +88,11 @@ impl State {
         self.in_flight.is_some() || !self.pending.is_empty()
     }
 
+    /// Whether the file may have capabilities (`setcap`), as far as is known.
+    pub(crate) fn may_have_capability(&self) -> bool {
+        self.newest.xattr_bytes > 0 && !self.has_no_capability
+    }
+
     /// The view of `node`.
     pub(crate) fn view(&self, node: NodeId) -> Option<&View> {
         self.views.iter().find(|view| view.node == node)

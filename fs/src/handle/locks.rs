@@ -25,6 +25,8 @@ struct Owner {
     session: Option<SessionId>,
     /// Handles by which it asked for locks.
     through: BTreeSet<HandleId>,
+    /// How often it asked.
+    asked: u64,
 }
 
 /// See the module.
@@ -44,7 +46,10 @@ impl LockBook {
 
     /// `owner` asks for a lock, by `handle`.
     pub(crate) fn note(&self, owner: u64, handle: HandleId) {
-        lock(&self.owners).entry(owner).or_default().through.insert(handle);
+        let mut owners = lock(&self.owners);
+        let owner = owners.entry(owner).or_default();
+        owner.through.insert(handle);
+        owner.asked += 1;
         self.is_used.store(true, Ordering::Release);
     }
 
@@ -70,6 +75,11 @@ impl LockBook {
                 owner.held = file_locks::without(&owner.held, number, range);
             }
         }
+    }
+
+    /// How often `owner` asked for locks; `None` if it is not known.
+    pub(crate) fn asked(&self, owner: u64) -> Option<u64> {
+        lock(&self.owners).get(&owner).map(|owner| owner.asked)
     }
 
     /// `owner` has closed the file.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use weft_common::client::{ClientError, LockOutcome, LockWish, Locks};
 use weft_common::file_locks;
 use weft_common::id::{InodeNumber, SessionId};
+use weft_common::rpc::{Address, RpcError};
 use weft_common::wire::{FileLock, LockOwner, LockRange};
 
 use super::volume::FakeVolume;
@@ -63,6 +64,11 @@ impl Locks for FakeVolume {
     }
 
     async fn release_lock(&self, inode: InodeNumber, owner: u64, range: LockRange) -> Result<(), ClientError> {
+        if self.deaf.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |deaf| deaf.checked_sub(1)).is_ok() {
+            let address = Address("manager:1".to_owned());
+            let last = Box::new(RpcError::Unreachable { address, reason: "it is away".to_owned() });
+            return Err(ClientError::Unavailable { attempts: 1, last });
+        }
         let owner = LockOwner { session: SessionId(self.session.load(Ordering::Relaxed)), number: owner };
         let mut locks = lock(&self.locks);
         let held = locks.entry(inode).or_default();

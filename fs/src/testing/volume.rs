@@ -43,6 +43,8 @@ pub(crate) struct FakeVolume {
     pub(super) locks: Mutex<HashMap<InodeNumber, Vec<FileLock>>>,
     /// The client's session.
     pub(crate) session: AtomicU64,
+    /// So many locks that are given back are not heard of.
+    pub(crate) deaf: AtomicU64,
 }
 
 impl FakeVolume {
@@ -63,6 +65,7 @@ impl FakeVolume {
             losses: AtomicU64::new(0),
             locks: Mutex::default(),
             session: AtomicU64::new(1),
+            deaf: AtomicU64::new(0),
         })
     }
 

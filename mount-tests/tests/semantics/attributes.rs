@@ -2,6 +2,7 @@
 
 use crate::{Two, errno};
 use std::fs::{self, File};
+use std::io::Write;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, symlink};
 use std::process::Command;
 use weft_common::acl;
@@ -82,7 +83,8 @@ fn access_control_lists() {
 
 #[test]
 fn extended_attributes_are_kept() {
-    use rustix::fs::{XattrFlags, getxattr, listxattr, setxattr};
+    use rustix::fs::{XattrFlags, getxattr, listxattr, removexattr, setxattr};
+    use rustix::io::Errno;
     let two = Two::start();
     fs::write(two.a("f"), b"x").unwrap();
     let is_root = rustix::process::geteuid().is_root();
@@ -106,7 +108,43 @@ fn extended_attributes_are_kept() {
     let mut listed = [0; 256];
     let length = listxattr(two.b("f"), &mut listed).unwrap();
     assert!(!String::from_utf8_lossy(&listed[..length]).contains("user.weft"));
-    assert_eq!(setxattr(two.a("f"), "user.big", &[0; 65_536], XattrFlags::empty()), Err(rustix::io::Errno::NOSPC));
+    let set = |name: &str, value: &[u8]| setxattr(two.a("f"), name, value, XattrFlags::empty());
+    assert_eq!(set("user.big", &[0; 65_536]), Err(Errno::NOSPC));
+    // Linux itself would let anybody set these, of anybody's files.
+    for name in ["system.note", "system.posix_acl_other", "note", "other.note"] {
+        assert_eq!(set(name, b"x"), Err(Errno::OPNOTSUPP), "{name}");
+    }
+    assert_eq!(set("user.", b"x"), Err(Errno::INVAL));
+    assert_eq!(set("user.weft.version", b"1"), Err(Errno::PERM));
+    assert_eq!(removexattr(two.a("f"), "user.weft.version"), Err(Errno::PERM));
+    assert_eq!(removexattr(two.a("f"), str::from_utf8(acl::ACCESS).unwrap()), Ok(()), "there is none, and no harm in that");
+}
+
+#[test]
+fn set_id_bits_and_capabilities_go_with_a_change() {
+    use rustix::fs::{XattrFlags, getxattr, setxattr};
+    let two = other_users();
+    let (here, there) = (two.a("program"), two.b("program"));
+    for change in ["fallocate -l 100 $0", "truncate -s 7 $0", "echo x >> $0"] {
+        fs::write(&here, b"code").unwrap();
+        fs::set_permissions(&here, fs::Permissions::from_mode(0o6777)).unwrap();
+        let changed = as_nobody(&change.replace("$0", here.to_str().unwrap()));
+        assert_ne!(changed, Some(false), "{change}");
+        if changed.is_some() {
+            assert_eq!(fs::metadata(&there).unwrap().mode() & 0o7777, 0o777, "{change}");
+        }
+    }
+    if rustix::process::geteuid().is_root() {
+        // Version 2, effective: cap_net_raw.
+        let capability = [&0x0200_0001u32.to_le_bytes()[..], &(1u32 << 13).to_le_bytes(), &[0; 12]].concat();
+        setxattr(&here, "user.note", b"stays", XattrFlags::empty()).unwrap();
+        setxattr(&here, "security.capability", &capability, XattrFlags::empty()).unwrap();
+        let mut value = [0; 64];
+        assert!(getxattr(&there, "security.capability", &mut value).is_ok());
+        fs::OpenOptions::new().append(true).open(&there).unwrap().write_all(b"other").unwrap();
+        assert_eq!(getxattr(&here, "security.capability", &mut value), Err(rustix::io::Errno::NODATA), "given to other bytes");
+        assert!(getxattr(&here, "user.note", &mut value).is_ok());
+    }
 }
 
 #[test]

@@ -98,6 +98,28 @@ async fn a_lost_lock_fails_its_handle_and_what_was_written_under_it_is_not_publi
     assert_eq!(mount.get("table").await, b"old");
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_lock_that_could_not_be_given_back_goes_when_the_manager_hears_of_it() {
+    let volume = FakeVolume::new();
+    let mount = TestMount::new(&volume);
+    mount.put("table", b"x").await;
+    let inode = inode(&mount, "table").await;
+    let handle = mount.open("table", WRITE).await;
+    mount.filesystem.set_lock(ROOT_USER, handle, ask(1, LockKind::Exclusive)).await.unwrap();
+    volume.deaf.store(3, Ordering::Relaxed);
+    assert_eq!(errno(mount.filesystem.set_lock(ROOT_USER, handle, give_back(1)).await), libc::ENOLCK);
+    assert_eq!(volume.locked(inode), [ALL], "nobody looks at that answer");
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    assert_eq!(volume.locked(inode), []);
+    // Who asks for another lock meanwhile keeps it.
+    mount.filesystem.set_lock(ROOT_USER, handle, ask(1, LockKind::Exclusive)).await.unwrap();
+    volume.deaf.store(1, Ordering::Relaxed);
+    assert_eq!(errno(mount.filesystem.set_lock(ROOT_USER, handle, give_back(1)).await), libc::ENOLCK);
+    mount.filesystem.set_lock(ROOT_USER, handle, ask(1, LockKind::Shared)).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    assert_eq!(volume.locked(inode), [ALL]);
+}
+
 #[tokio::test]
 async fn who_waits_gets_the_lock_when_it_is_free() {
     let volume = FakeVolume::new();

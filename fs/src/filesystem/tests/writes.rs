@@ -217,8 +217,8 @@ async fn holes_are_punched_and_found() {
     let handle = mount.open("sparse", WRITE).await;
     let page = PAGE as u64;
     let filesystem = &mount.filesystem;
-    filesystem.allocate(handle, ByteRange::new(page, 2 * page), SpaceChange::Punch).await.unwrap();
-    filesystem.allocate(handle, ByteRange::new(4 * page, 5 * page), SpaceChange::Extend).await.unwrap();
+    filesystem.allocate(ROOT_USER, handle, ByteRange::new(page, 2 * page), SpaceChange::Punch).await.unwrap();
+    filesystem.allocate(ROOT_USER, handle, ByteRange::new(4 * page, 5 * page), SpaceChange::Extend).await.unwrap();
     filesystem.fsync(handle).await.unwrap();
     assert_eq!(filesystem.seek(handle, 5, Seek::Hole).await.unwrap(), page);
     assert_eq!(filesystem.seek(handle, page, Seek::Data).await.unwrap(), 2 * page);
@@ -287,7 +287,7 @@ proptest! {
                             model[offset as usize..end].fill(0);
                         }
                         let range = ByteRange::new(offset, offset + length);
-                        mount.filesystem.allocate(handle, range, SpaceChange::Punch).await.unwrap();
+                        mount.filesystem.allocate(ROOT_USER, handle, range, SpaceChange::Punch).await.unwrap();
                     }
                     Step::Sync => mount.filesystem.fsync(handle).await.unwrap(),
                     Step::Reopen => {

@@ -8,6 +8,7 @@ use crate::version::namespace::{NamespaceError, VolumeTxn, refuse};
 use weft_common::id::InodeNumber;
 use weft_common::limits::{XATTR_NAME_BYTES_MAX, XATTRS_BYTES_MAX};
 use weft_common::wire::{AttributeChange, ChangeKind, ChangeReply, ErrorKind, XattrMode};
+use weft_common::xattr::XattrName;
 
 pub(super) fn set_attributes(
     txn: &mut VolumeTxn<'_>,
@@ -44,6 +45,10 @@ pub(super) fn set_xattr(
     if name.is_empty() || name.len() > XATTR_NAME_BYTES_MAX || name.contains(&0) {
         let message = format!("the name of an extended attribute has 1 to {XATTR_NAME_BYTES_MAX} bytes and no NUL");
         return refuse(ErrorKind::InvalidArgument, message);
+    }
+    if XattrName::of(name) != XattrName::Kept {
+        let message = format!("'{}' is no name that is kept; names begin with user., trusted. or security.", name.escape_ascii());
+        return refuse(ErrorKind::Unsupported, message);
     }
     let old = head_value(&edit, inode, name)?;
     match (mode, &old) {
