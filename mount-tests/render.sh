@@ -7,72 +7,19 @@
 #
 # usage: mount-tests/render.sh [FRAMES [WIDTH HEIGHT]]     (24 64 48 unless given)
 # Needs povray and fuse3. Leaves nothing behind. WEFT_BIN_DIR names a folder with weft and weftd, else they are built.
-set -euo pipefail
+source "$(dirname "$0")/lib.sh"
 
 frames=${1:-24} width=${2:-64} height=${3:-48}
 workers=4
-here=$(cd "$(dirname "$0")" && pwd)
-for program in povray fusermount3; do
-    command -v "$program" >/dev/null || { echo "render.sh: $program is missing (apt install povray fuse3)" >&2; exit 1; }
-done
-
-if [ -z "${WEFT_BIN_DIR:-}" ]; then
-    (cd "$here" && cargo build --quiet -p weft-fs -p weft-server --bins)
-    target=$(cd "$here" && cargo metadata --no-deps --format-version 1 | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')
-    WEFT_BIN_DIR=$target/debug
-fi
-weft=$WEFT_BIN_DIR/weft weftd=$WEFT_BIN_DIR/weftd
-
-folder=$(mktemp -d)
-pids=()
-clean_up() {
-    status=$?
-    if [ "$status" != 0 ]; then
-        tail -n 20 "$folder"/*.log >&2 || true
-    fi
-    for mount in "$folder"/mnt1 "$folder"/mnt2; do
-        if mountpoint -q "$mount" 2>/dev/null; then "$weft" umount "$mount" || fusermount3 -u -z "$mount" || true; fi
-    done
-    for pid in "${pids[@]}"; do kill "$pid" 2>/dev/null || true; done
-    for pid in "${pids[@]}"; do wait "$pid" 2>/dev/null || true; done
-    rm -rf "$folder"
-    exit "$status"
-}
-trap clean_up EXIT
-trap 'exit 130' INT TERM
-
-fail() {
-    echo "render.sh: $*" >&2
-    exit 1
-}
-
-# A UDP port that nobody listens on now, below those that the system gives to clients.
-free_port() {
-    while :; do
-        local port=$((20000 + RANDOM % 12000))
-        if ! grep -qi ":$(printf '%04x' "$port") " /proc/net/udp /proc/net/udp6; then
-            echo "$port"
-            return
-        fi
-    done
-}
-
-# WHAT COMMAND...: asks until it says yes, for at most a minute.
-wait_for() {
-    local what=$1
-    shift
-    for _ in $(seq 600); do
-        if "$@"; then return; fi
-        sleep 0.1
-    done
-    fail "waited a minute for $what"
-}
+need povray "apt install povray"
+need fusermount3 "apt install fuse3"
+find_binaries
 
 manager=127.0.0.1:$(free_port)
 export WEFT_IDENTITY=$folder/cluster/identity
 "$weftd" init --dir "$folder/cluster" --listen "$manager" >/dev/null
 
-start_server() { # NAME ROLE ADDRESS
+start_one() { # NAME ROLE ADDRESS
     cat >"$folder/$1.toml" <<TOML
 roles = ["$2"]
 listen = "$3"
@@ -80,13 +27,13 @@ managers = ["$manager"]
 identity = "cluster/identity"
 store = "store-$1"
 TOML
-    "$weftd" --config "$folder/$1.toml" >"$folder/$1.log" 2>&1 &
-    pids+=($!)
+    setsid "$weftd" --config "$folder/$1.toml" >"$folder/$1.log" 2>&1 &
+    servers+=($!)
 }
-start_server manager version-manager "$manager"
+start_one manager version-manager "$manager"
 for number in 1 2 3; do
-    start_server "metadata$number" metadata "127.0.0.1:$(free_port)"
-    start_server "data$number" data "127.0.0.1:$(free_port)"
+    start_one "metadata$number" metadata "127.0.0.1:$(free_port)"
+    start_one "data$number" data "127.0.0.1:$(free_port)"
 done
 all_alive() {
     [ "$("$weft" status --json "weft://$manager" 2>/dev/null | grep -c '"state": "alive"')" = 6 ]
@@ -94,12 +41,7 @@ all_alive() {
 wait_for "six providers" all_alive
 
 "$weft" volume create "weft://$manager/show" --copies 2 >/dev/null
-for number in 1 2; do
-    mkdir "$folder/mnt$number"
-    "$weft" mount "weft://$manager/show" "$folder/mnt$number" >"$folder/mnt$number.log" 2>&1 &
-    pids+=($!)
-done
-for number in 1 2; do wait_for "mount $number" mountpoint -q "$folder/mnt$number"; done
+for number in 1 2; do mount_volume show "mnt$number"; done
 
 # FIRST LAST HUE OUTPUT-FOLDER. BMP, because POV-Ray writes the time of rendering into files of all other formats.
 render() {

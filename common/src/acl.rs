@@ -15,7 +15,7 @@ const VERSION: u32 = 2;
 /// Entries that the kernel takes at most would fill an attribute; this is what ext4 takes in a block of 4 KiB, and more.
 const ENTRIES_MAX: usize = 1024;
 /// The id of entries that name nobody.
-const NOBODY: u32 = u32::MAX;
+pub const NOBODY: u32 = u32::MAX;
 
 /// Whom an entry is about. In the order in which entries are stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -83,12 +83,8 @@ impl Acl {
     /// The attribute's bytes.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
-        let entries = self.0.iter().flat_map(|entry| {
-            let (tag, permissions, id) =
-                ((entry.tag as u16).to_le_bytes(), entry.permissions.to_le_bytes(), entry.id.to_le_bytes());
-            [tag[0], tag[1], permissions[0], permissions[1], id[0], id[1], id[2], id[3]]
-        });
-        VERSION.to_le_bytes().into_iter().chain(entries).collect()
+        let entries: Vec<_> = self.0.iter().map(|entry| (entry.tag as u16, entry.permissions, entry.id)).collect();
+        encode(&entries)
     }
 
     /// Whether it says no more than a mode does.
@@ -140,21 +136,23 @@ impl Acl {
     }
 }
 
+/// The bytes of a list of tags, permissions and ids, whether it is valid or not.
+#[must_use]
+pub fn encode(entries: &[(u16, u16, u32)]) -> Vec<u8> {
+    let entries = entries.iter().flat_map(|(tag, permissions, id)| {
+        [&tag.to_le_bytes()[..], &permissions.to_le_bytes()[..], &id.to_le_bytes()[..]].concat()
+    });
+    VERSION.to_le_bytes().into_iter().chain(entries).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn list(entries: &[(u16, u16, u32)]) -> Vec<u8> {
-        let entries = entries.iter().flat_map(|(tag, permissions, id)| {
-            [&tag.to_le_bytes()[..], &permissions.to_le_bytes()[..], &id.to_le_bytes()[..]].concat()
-        });
-        2u32.to_le_bytes().into_iter().chain(entries).collect()
-    }
-
     /// `u::rw-,u:1000:rwx,g::r--,m::rwx,o::---`
     fn named() -> Vec<u8> {
-        list(&[(1, 6, NOBODY), (2, 7, 1000), (4, 4, NOBODY), (0x10, 7, NOBODY), (0x20, 0, NOBODY)])
+        encode(&[(1, 6, NOBODY), (2, 7, 1000), (4, 4, NOBODY), (0x10, 7, NOBODY), (0x20, 0, NOBODY)])
     }
 
     #[test]
@@ -171,7 +169,7 @@ mod tests {
 
     #[test]
     fn three_entries_are_the_mode() {
-        let acl = Acl::parse(&list(&[(1, 6, 0), (4, 4, 0), (0x20, 0, 0)])).unwrap();
+        let acl = Acl::parse(&encode(&[(1, 6, 0), (4, 4, 0), (0x20, 0, 0)])).unwrap();
         assert!(acl.is_minimal());
         assert_eq!(acl.mode(0o777), 0o640);
         assert_eq!(acl.with_mode(0o751).mode(0), 0o751);
@@ -198,7 +196,7 @@ mod tests {
             &[(1, 6, 0), (4, 4, 0), (0x20, 0, 0), (0x40, 0, 0)],
         ];
         for entries in invalid {
-            assert_eq!(Acl::parse(&list(entries)), None, "{entries:?}");
+            assert_eq!(Acl::parse(&encode(entries)), None, "{entries:?}");
         }
         assert_eq!(Acl::parse(&named()[..named().len() - 1]), None);
         assert_eq!(Acl::parse(&[&3u32.to_le_bytes()[..], &named()[4..]].concat()), None);

@@ -60,11 +60,8 @@ fn access_control_lists() {
     fs::set_permissions(two.a("f"), fs::Permissions::from_mode(0o600)).unwrap();
     fs::set_permissions(two.a.path(), fs::Permissions::from_mode(0o755)).unwrap();
     // u::rw-,u:65534:r--,g::---,m::r--,o::---
-    let list: Vec<u8> = [(1u16, 6u16, u32::MAX), (2, 4, 65534), (4, 0, u32::MAX), (0x10, 4, u32::MAX), (0x20, 0, u32::MAX)]
-        .iter()
-        .flat_map(|(tag, bits, id)| [&tag.to_le_bytes()[..], &bits.to_le_bytes()[..], &id.to_le_bytes()[..]].concat())
-        .collect();
-    let list = [&2u32.to_le_bytes()[..], &list[..]].concat();
+    let list =
+        acl::encode(&[(1, 6, acl::NOBODY), (2, 4, 65534), (4, 0, acl::NOBODY), (0x10, 4, acl::NOBODY), (0x20, 0, acl::NOBODY)]);
     let (access, default) = (str::from_utf8(acl::ACCESS).unwrap(), str::from_utf8(acl::DEFAULT).unwrap());
     let cat = format!("cat {}", two.b("f").display());
     assert_ne!(as_nobody(&cat), Some(true));

@@ -1,23 +1,13 @@
 //! Access control lists: they and the mode never disagree, and a directory passes its own on.
 
 use super::{Volume, name};
-use weft_common::acl::{self, Acl};
+use weft_common::acl::{self, Acl, NOBODY, encode};
 use weft_common::id::{InodeNumber, ROOT_INODE as ROOT};
 use weft_common::wire::{At, Change, ErrorKind, NamespaceAnswer, NewInode, Query, XattrMode};
 
-const NOBODY: u32 = u32::MAX;
-
-/// Bytes of a list: tag, permissions, id.
-fn list(entries: &[(u16, u16, u32)]) -> Vec<u8> {
-    let entries = entries.iter().flat_map(|(tag, permissions, id)| {
-        [&tag.to_le_bytes()[..], &permissions.to_le_bytes()[..], &id.to_le_bytes()[..]].concat()
-    });
-    2u32.to_le_bytes().into_iter().chain(entries).collect()
-}
-
 /// `u::rwx,u:1000:rwx,g::r-x,m::rwx,o::---`
 fn shared() -> Vec<u8> {
-    list(&[(1, 7, NOBODY), (2, 7, 1000), (4, 5, NOBODY), (0x10, 7, NOBODY), (0x20, 0, NOBODY)])
+    encode(&[(1, 7, NOBODY), (2, 7, 1000), (4, 5, NOBODY), (0x10, 7, NOBODY), (0x20, 0, NOBODY)])
 }
 
 fn set(volume: &mut Volume, inode: InodeNumber, attribute: &[u8], value: Vec<u8>) -> Result<(), ErrorKind> {
@@ -45,11 +35,11 @@ fn a_list_sets_the_mode_and_chmod_sets_the_lists_mask() {
     set(&mut volume, file, acl::ACCESS, shared()).unwrap();
     assert_eq!(volume.head(file).mode, 0o2770);
     volume.chmod(file, 0o640).unwrap();
-    let after = list(&[(1, 6, NOBODY), (2, 7, 1000), (4, 5, NOBODY), (0x10, 4, NOBODY), (0x20, 0, NOBODY)]);
+    let after = encode(&[(1, 6, NOBODY), (2, 7, 1000), (4, 5, NOBODY), (0x10, 4, NOBODY), (0x20, 0, NOBODY)]);
     assert_eq!(get(&volume, file, acl::ACCESS), Some(after));
     assert_eq!(volume.head(file).mode, 0o640);
     // A list that says what a mode says is one.
-    set(&mut volume, file, acl::ACCESS, list(&[(1, 7, 0), (4, 5, 0), (0x20, 1, 0)])).unwrap();
+    set(&mut volume, file, acl::ACCESS, encode(&[(1, 7, 0), (4, 5, 0), (0x20, 1, 0)])).unwrap();
     assert_eq!((volume.head(file).mode, get(&volume, file, acl::ACCESS)), (0o751, None));
     assert_eq!(volume.head(file).xattr_bytes, 0);
 }
@@ -80,10 +70,10 @@ fn what_is_made_inherits_the_default_list_in_place_of_the_umask() {
 fn a_default_list_of_three_entries_is_a_umask_of_the_directory() {
     let mut volume = Volume::new();
     let directory = volume.directory(ROOT, "d");
-    set(&mut volume, directory, acl::DEFAULT, list(&[(1, 7, 0), (4, 7, 0), (0x20, 0, 0)])).unwrap();
+    set(&mut volume, directory, acl::DEFAULT, encode(&[(1, 7, 0), (4, 7, 0), (0x20, 0, 0)])).unwrap();
     let file = make(&mut volume, directory, "file", NewInode::File, 0o666);
     assert_eq!((volume.head(file).mode, volume.head(file).xattr_bytes), (0o660, 0));
-    set(&mut volume, directory, acl::DEFAULT, list(&[])).unwrap();
+    set(&mut volume, directory, acl::DEFAULT, encode(&[])).unwrap();
     assert_eq!(get(&volume, directory, acl::DEFAULT), None, "an empty list is none");
 }
 
@@ -93,7 +83,7 @@ fn lists_that_cannot_be_are_refused() {
     let file = volume.file(ROOT, "f");
     assert_eq!(set(&mut volume, file, acl::DEFAULT, shared()), Err(ErrorKind::PermissionDenied));
     assert_eq!(set(&mut volume, file, acl::ACCESS, b"nonsense".to_vec()), Err(ErrorKind::InvalidArgument));
-    assert_eq!(set(&mut volume, file, acl::ACCESS, list(&[])), Err(ErrorKind::InvalidArgument));
+    assert_eq!(set(&mut volume, file, acl::ACCESS, encode(&[])), Err(ErrorKind::InvalidArgument));
     let link = volume.make(ROOT, "l", NewInode::Symlink(b"f".to_vec())).unwrap();
     assert_eq!(set(&mut volume, link, acl::ACCESS, shared()), Err(ErrorKind::Unsupported));
 }
