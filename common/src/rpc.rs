@@ -11,6 +11,21 @@ use std::time::Duration;
 /// UDP port of a server that is named without one.
 pub const DEFAULT_PORT: u16 = 9338;
 
+/// Threads that calls are made and answered by, at most.
+const WORKERS_MAX: usize = 4;
+
+/// A runtime for a process that makes or answers calls.
+///
+/// More threads than half the processors only wake each other: what they do is move bytes, which programs, disks (they have
+/// threads of their own) and the kernel do at the same time.
+///
+/// # Errors
+/// When threads cannot be started.
+pub fn runtime(name: &str) -> std::io::Result<tokio::runtime::Runtime> {
+    let workers = std::thread::available_parallelism().map_or(1, |cores| (cores.get() / 2).clamp(1, WORKERS_MAX));
+    tokio::runtime::Builder::new_multi_thread().worker_threads(workers).thread_name(name).enable_all().build()
+}
+
 /// A server as the cluster map or the user names it: `host:port`, or a name that only this process knows.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Address(pub String);

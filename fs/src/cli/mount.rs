@@ -62,7 +62,7 @@ pub(super) fn run(args: &MountArgs) -> Result<ExitCode, CliError> {
     if args.local.is_some() || args.how.log.is_some() {
         start_logging(args.how.log.as_deref())?;
     }
-    let runtime = Runtime::new().map_err(CliError::io("starting"))?;
+    let runtime = weft_common::rpc::runtime("weft-mount").map_err(CliError::io("starting"))?;
     let done = mount_and_serve(&runtime, args, url, options);
     runtime.shutdown_background();
     done.map(|()| ExitCode::SUCCESS)

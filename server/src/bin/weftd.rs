@@ -13,9 +13,6 @@ use weft_server::config::Config;
 use weft_server::node::Node;
 use weft_server::{init, logging};
 
-/// Threads that answer requests.
-const WORKERS_MAX: usize = 4;
-
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let done = match &cli.command {
@@ -58,10 +55,7 @@ fn check(path: &Path) -> Result<(), Box<dyn Error>> {
 fn serve(args: &RunArgs) -> Result<(), Box<dyn Error>> {
     let config = Config::load(&args.config)?;
     logging::start(&config.log, args.log_format);
-    // More threads than this only wake each other; disks have threads of their own.
-    let workers = std::thread::available_parallelism().map_or(1, |cores| cores.get().min(WORKERS_MAX));
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().worker_threads(workers).thread_name("weftd").enable_all().build()?;
+    let runtime = weft_common::rpc::runtime("weftd")?;
     let ended = runtime.block_on(run(&config));
     // Blocking jobs on a sick disk must not keep the process from ending.
     runtime.shutdown_timeout(SHUTDOWN_GRACE);
