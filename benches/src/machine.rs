@@ -65,13 +65,11 @@ pub(crate) fn settle(patience: Duration) -> io::Result<()> {
 pub(crate) struct Meter {
     processes: Vec<(u32, f64)>,
     busy: f64,
-    began: Instant,
 }
 
 /// See [`Meter`].
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Usage {
-    pub(crate) seconds: f64,
     /// Of the processes that were named.
     pub(crate) cpu_seconds: f64,
     /// Of the whole machine: with the kernel's own threads, and with what others did.
@@ -81,14 +79,13 @@ pub(crate) struct Usage {
 impl Meter {
     pub(crate) fn start(processes: &[u32]) -> Self {
         let processes = processes.iter().map(|process| (*process, cpu_seconds(*process))).collect();
-        Self { processes, busy: busy_seconds(), began: Instant::now() }
+        Self { processes, busy: busy_seconds() }
     }
 
     pub(crate) fn stop(self) -> Usage {
-        let seconds = self.began.elapsed().as_secs_f64();
         let machine_seconds = busy_seconds() - self.busy;
         let used = self.processes.iter().map(|(process, before)| (cpu_seconds(*process) - before).max(0.0));
-        Usage { seconds, cpu_seconds: used.sum(), machine_seconds }
+        Usage { cpu_seconds: used.sum(), machine_seconds }
     }
 }
 

@@ -60,7 +60,7 @@ pub(crate) struct Report {
     systems: Vec<String>,
     rows: Vec<&'static str>,
     figures: BTreeMap<(&'static str, usize), Vec<Figure>>,
-    memory: Vec<(String, Vec<f64>)>,
+    lines: Option<fs::File>,
 }
 
 #[derive(Serialize)]
@@ -73,12 +73,14 @@ struct Line<'a> {
 }
 
 impl Report {
-    pub(crate) fn new(systems: Vec<String>) -> Self {
-        Self { systems, rows: Vec::new(), figures: BTreeMap::new(), memory: Vec::new() }
+    /// Of these systems. Each figure is also written to the file `lines`, as a JSON object on a line of its own.
+    pub(crate) fn new(systems: Vec<String>, lines: Option<&Path>) -> io::Result<Self> {
+        let lines = lines.map(fs::File::create).transpose()?;
+        Ok(Self { systems, rows: Vec::new(), figures: BTreeMap::new(), lines })
     }
 
     /// Takes a figure in, and says it.
-    pub(crate) fn add(&mut self, row: &'static str, system: usize, round: usize, figure: Figure) {
+    pub(crate) fn add(&mut self, row: &'static str, system: usize, round: usize, figure: Figure) -> io::Result<()> {
         let unit = if figure.is_about_bytes() { "MB/s" } else { "op/s" };
         eprintln!(
             "round {round}  {row:<24} {:<8} {:>9.0} {unit}  {:>6.2} s, cpu {:>5.2} s of {:>5.2}, {:>4.0} MiB",
@@ -92,20 +94,11 @@ impl Report {
         if !self.rows.contains(&row) {
             self.rows.push(row);
         }
-        self.figures.entry((row, system)).or_default().push(figure);
-    }
-
-    pub(crate) fn note_memory(&mut self, system: &str, peaks: Vec<f64>) {
-        self.memory.push((system.to_owned(), peaks));
-    }
-
-    pub(crate) fn write_json(&self, path: &Path) -> io::Result<()> {
-        let mut file = fs::File::create(path)?;
-        for ((row, system), figures) in &self.figures {
-            for (round, figure) in figures.iter().enumerate() {
-                writeln!(file, "{}", serde_json::to_string(&Line { row, system: &self.systems[*system], round, figure })?)?;
-            }
+        if let Some(lines) = &mut self.lines {
+            let line = Line { row, system: &self.systems[system], round, figure: &figure };
+            writeln!(lines, "{}", serde_json::to_string(&line)?)?;
         }
+        self.figures.entry((row, system)).or_default().push(figure);
         Ok(())
     }
 }

@@ -14,7 +14,7 @@ mod quic;
 mod remote;
 
 pub(crate) use pages::{ServeArguments, serve_pages};
-pub(crate) use quic::{QuicArguments, run_quic};
+pub(crate) use quic::{IN_FLIGHT, QuicArguments, run_quic};
 
 use clap::ValueEnum;
 use content::Null;
@@ -26,6 +26,16 @@ use std::path::PathBuf;
 
 /// Threads that take requests, as many as a WeftFS mount has.
 const EVENT_LOOPS: usize = 2;
+
+/// Ends this process when nobody holds the other end of its standard input any more, after a last deed.
+fn end_with_parent(last: impl FnOnce() + Send + 'static) {
+    std::thread::spawn(move || {
+        // However it ends, nobody is there.
+        let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+        last();
+        std::process::exit(0);
+    });
+}
 
 /// A filesystem to be mounted by a process of its own.
 #[derive(Clone, Debug, clap::Args)]
@@ -47,8 +57,10 @@ pub(crate) enum Kind {
     Prototype,
 }
 
-/// Mounts and serves until it is unmounted.
+/// Mounts and serves until it is unmounted, or its parent is gone.
 pub(crate) fn serve_mount(arguments: &MountArguments) -> Result<(), Box<dyn Error>> {
+    let at = arguments.at.clone();
+    end_with_parent(move || drop(std::process::Command::new("fusermount3").args(["-u", "-z"]).arg(at).output()));
     let mut config = Config::default();
     config.mount_options = vec![MountOption::FSName("weft-baseline".to_owned()), MountOption::DefaultPermissions];
     config.n_threads = Some(EVENT_LOOPS);

@@ -109,11 +109,7 @@ pub(crate) struct ServeArguments {
 
 /// Says where it listens, and serves until its standard input ends.
 pub(crate) fn serve_pages(arguments: &ServeArguments) -> Result<(), Box<dyn Error>> {
-    // Its parent holds the other end: without it nobody needs pages any more.
-    std::thread::spawn(|| {
-        let _ = io::copy(&mut io::stdin(), &mut io::sink());
-        std::process::exit(0);
-    });
+    super::end_with_parent(|| {});
     let identity = Identity::load(&arguments.identity, Holder::Server)?;
     let runtime = runtime()?;
     runtime.block_on(async {

@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 use weft_common::transport::{Holder, Identity, bare};
 
 /// Calls on their way at once.
-const IN_FLIGHT: usize = 4;
+pub(crate) const IN_FLIGHT: usize = 4;
 
 /// A worker of the row: not for people.
 #[derive(Clone, Debug, clap::Args)]

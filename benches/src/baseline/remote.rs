@@ -107,9 +107,10 @@ impl Remote {
                 });
             }
         }
+        let found = reader.0.iter().find(|(wanted, _)| *wanted == number).map(|(_, page)| Arc::clone(page));
         let surplus = reader.0.len().saturating_sub(KEPT);
         reader.0.drain(..surplus);
-        reader.0.iter().find(|(wanted, _)| *wanted == number).map(|(_, page)| Arc::clone(page)).unwrap_or_default()
+        found.unwrap_or_default()
     }
 }
 
@@ -147,18 +148,31 @@ impl Content for Remote {
     }
 
     fn read(&self, file: u64, offset: u64, length: usize, reply: ReplyData) {
-        let page = self.page(file, offset / PAGE_BYTES as u64);
-        let within = (offset % PAGE_BYTES as u64) as usize;
-        let answer = move |bytes: Option<&Bytes>| match bytes.and_then(|bytes| bytes.get(within..)) {
-            Some(bytes) => reply.data(&bytes[..length.min(bytes.len())]),
-            None => reply.error(Errno::EIO),
-        };
-        if let Some(bytes) = page.get() {
-            return answer(bytes.as_ref());
-        }
-        self.runtime.spawn(async move {
+        let (first, within) = (offset / PAGE_BYTES as u64, (offset % PAGE_BYTES as u64) as usize);
+        if within + length <= PAGE_BYTES {
+            let page = self.page(file, first);
+            let answer = move |bytes: Option<&Bytes>| match bytes.and_then(|bytes| bytes.get(within..within + length)) {
+                Some(bytes) => reply.data(bytes),
+                None => reply.error(Errno::EIO),
+            };
+            if let Some(bytes) = page.get() {
+                return answer(bytes.as_ref());
+            }
             // Whoever fetches it is on its way; asking for nothing oneself waits for them.
-            answer(page.get_or_init(std::future::pending).await.as_ref());
+            self.runtime.spawn(async move { answer(page.get_or_init(std::future::pending).await.as_ref()) });
+            return;
+        }
+        // A longer read than the kernel's largest never comes, so it lies on two pages.
+        let pages = [self.page(file, first), self.page(file, first + 1)];
+        self.runtime.spawn(async move {
+            let mut whole = Vec::with_capacity(2 * PAGE_BYTES);
+            for page in pages {
+                whole.extend_from_slice(page.get_or_init(std::future::pending).await.as_deref().unwrap_or_default());
+            }
+            match whole.get(within..within + length) {
+                Some(bytes) => reply.data(bytes),
+                None => reply.error(Errno::EIO),
+            }
         });
     }
 

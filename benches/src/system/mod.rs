@@ -4,7 +4,7 @@ mod baseline;
 mod disk;
 mod weft;
 
-pub(crate) use baseline::Baseline;
+pub(crate) use baseline::{Baseline, PageServer};
 pub(crate) use disk::Disk;
 pub(crate) use weft::Weft;
 

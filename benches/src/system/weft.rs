@@ -73,6 +73,10 @@ impl System for Weft {
         if let Some(mount) = self.mount.take() {
             mount.unmount();
         }
+        if let (Servers::Cluster { cluster, .. }, false) = (&mut self.servers, self.path.as_os_str().is_empty()) {
+            // What they remember would be a cache as well.
+            cluster.restart();
+        }
         let options: Vec<&str> = self.options.iter().map(String::as_str).collect();
         let mount = match &mut self.servers {
             Servers::Local(store) => Mount::local_quiet(store, &self.path, &options),

@@ -32,13 +32,16 @@ pub(super) fn close(file: File) -> io::Result<()> {
 
 fn read(part: &mut Part<'_>, name: &str, step: usize) -> io::Result<()> {
     let mut file = File::open(part.path(name))?;
+    let (size, mut read) = (file.metadata()?.len(), 0);
     let mut buffer = vec![0; step];
     while !part.is_over() {
         match file.read(&mut buffer)? {
+            0 if read < size => return Err(io::Error::other(format!("{name} has {size} bytes and ended after {read}"))),
             0 => break,
-            length => part.done.bytes += length as u64,
+            length => read += length as u64,
         }
     }
+    part.done.bytes += read;
     Ok(())
 }
 

@@ -50,10 +50,13 @@ pub(crate) fn run_worker(shift: &Shift) -> Result<(), Box<dyn Error>> {
     let mut output = io::stdout().lock();
     writeln!(output, "ready")?;
     output.flush()?;
-    io::stdin().lock().read_line(&mut String::new())?;
+    if io::stdin().lock().read_line(&mut String::new())? == 0 {
+        return Err("nobody waits for this worker any more".into());
+    }
     part.ends = Instant::now() + if shift.setup { Duration::from_secs(600) } else { CAP };
-    let before = cpu_seconds(std::process::id());
+    let (before, began) = (cpu_seconds(std::process::id()), now());
     let outcome = if shift.setup { row.setup.map_or(Ok(()), |(setup, _)| setup(&mut part)) } else { (row.work)(&mut part) };
+    (part.done.began, part.done.ended) = (began, now());
     part.done.cpu_seconds = cpu_seconds(std::process::id()) - before;
     let report = match outcome {
         Ok(()) => Report::Done(part.done),
@@ -61,6 +64,12 @@ pub(crate) fn run_worker(shift: &Shift) -> Result<(), Box<dyn Error>> {
     };
     writeln!(output, "{}", serde_json::to_string(&report)?)?;
     Ok(())
+}
+
+/// Seconds of a clock that all processes share.
+fn now() -> f64 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
 }
 
 /// All workers of a row, ready.
@@ -96,7 +105,7 @@ impl Crew {
         for (child, _) in &mut self.0 {
             child.stdin.take().ok_or("a worker went home")?.write_all(b"go\n")?;
         }
-        let mut all = Done::default();
+        let mut all = Done { began: f64::INFINITY, ..Done::default() };
         for (_, output) in &mut self.0 {
             let mut line = String::new();
             output.read_line(&mut line)?;
@@ -106,6 +115,8 @@ impl Crew {
                     all.operations += done.operations;
                     all.latencies.extend(done.latencies);
                     all.cpu_seconds += done.cpu_seconds;
+                    all.began = all.began.min(done.began);
+                    all.ended = all.ended.max(done.ended);
                 }
                 Report::Failed(why) => return Err(why.into()),
             }

@@ -151,6 +151,9 @@ pub(crate) struct Done {
     pub(crate) latencies: Vec<u64>,
     /// What it took of the processors, with programs that it started.
     pub(crate) cpu_seconds: f64,
+    /// When it began and ended, in seconds of the machine's monotonic clock.
+    pub(crate) began: f64,
+    pub(crate) ended: f64,
 }
 
 impl Part<'_> {

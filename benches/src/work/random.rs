@@ -1,7 +1,7 @@
 //! Small pieces of a large file: at random places, and at its end.
 
 use super::bulk::close;
-use super::{BIG_BYTES, Part, RANDOM_OPERATIONS};
+use super::{Part, RANDOM_OPERATIONS};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
@@ -10,16 +10,18 @@ const PIECE: usize = 64 << 10;
 /// Off the boundaries of the kernel's pages.
 const UNALIGNED: u64 = 1000;
 
-fn places(part: &Part<'_>, step: usize) -> impl Iterator<Item = u64> + use<> {
-    let (count, steps) = (RANDOM_OPERATIONS / part.shrink, part.size(BIG_BYTES) / step as u64 - 1);
+fn places(part: &Part<'_>, file: &File, step: usize) -> io::Result<impl Iterator<Item = u64> + use<>> {
+    // Whoever wrote it may have been stopped.
+    let steps = (file.metadata()?.len() / step as u64).saturating_sub(1).max(1);
+    let count = RANDOM_OPERATIONS / part.shrink;
     let mut random = fastrand::Rng::with_seed(part.data.stamp);
-    (0..count.max(1)).map(move |_| random.u64(0..steps) * step as u64)
+    Ok((0..count.max(1)).map(move |_| random.u64(0..steps) * step as u64))
 }
 
 pub(super) fn read_64k(part: &mut Part<'_>) -> io::Result<()> {
     let file = File::open(part.path("big"))?;
     let mut buffer = vec![0; PIECE];
-    for offset in places(part, PIECE) {
+    for offset in places(part, &file, PIECE)? {
         if part.is_over() {
             break;
         }
@@ -31,7 +33,7 @@ pub(super) fn read_64k(part: &mut Part<'_>) -> io::Result<()> {
 
 fn write(part: &mut Part<'_>, length: usize, shift: u64) -> io::Result<()> {
     let file = OpenOptions::new().write(true).open(part.path("big"))?;
-    for offset in places(part, length) {
+    for offset in places(part, &file, length)? {
         if part.is_over() {
             break;
         }

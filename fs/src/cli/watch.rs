@@ -23,13 +23,14 @@ const PAUSE: Duration = Duration::from_secs(1);
 pub(super) async fn run(client: &Client, args: &WatchArgs) -> Result<(), CliError> {
     let (volume, path) = client.open_path(&args.target, &args.identity).await?;
     let below = show_path(&path);
-    if volume.find(At::Head, &path).await?.is_none() {
-        complain(&format!("{below} is not there now; waiting for what happens to it"));
-    }
     let mut after = match &args.since {
         Some(spec) => spec.resolve(&volume).await?,
         None => volume.latest().await?,
     };
+    // Behind what the watch begins with: so what is made from now on is told.
+    if volume.find(At::Head, &path).await?.is_none() {
+        complain(&format!("{below} is not there now; waiting for what happens to it"));
+    }
     let mut left = args.limit.unwrap_or(u64::MAX);
     let (mut paths, mut is_away) = (Paths::default(), false);
     while left > 0 {

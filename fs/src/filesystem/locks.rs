@@ -17,7 +17,8 @@ use weft_common::wire::{Attributes, ErrorKind, FileLock, LockKind, LockRange};
 use super::signals::interrupted;
 use super::{Caller, Failure, Filesystem};
 use crate::errno::LockFailure;
-use crate::handle::{FileRef, Handle, HandleId, Open};
+use crate::handle::{FileRef, Handle, HandleId, Next, Open};
+use crate::mount::VolumeClient;
 
 /// How long who was interrupted waits to learn whether it has the lock after all …
 const LAST_WORD: Duration = Duration::from_secs(3);
@@ -90,9 +91,21 @@ impl Filesystem {
     async fn take_lock(&self, caller: Caller, handle: &Arc<Handle>, wish: LockWish, wait: bool) -> Result<(), Failure> {
         let locks = &handle.file.locks;
         {
-            let _gate = locks.gate.lock().await;
+            // Whoever has it may be waiting for servers that are away.
+            let _gate = tokio::select! {
+                gate = locks.gate.lock() => gate,
+                () = interrupted(caller) => return Err(Failure::Lock(LockFailure::Interrupted)),
+            };
             locks.note(wish.owner, handle.id);
+            locks.owed.begin_ask(wish.owner, wish.range);
         }
+        let outcome = self.ask_for_lock(caller, handle, wish, wait).await;
+        locks.owed.end_ask(wish.owner, wish.range, outcome.is_ok());
+        outcome
+    }
+
+    async fn ask_for_lock(&self, caller: Caller, handle: &Arc<Handle>, wish: LockWish, wait: bool) -> Result<(), Failure> {
+        let locks = &handle.file.locks;
         // What the answer tells of is held from here on, and not for as long as somebody waits: collection waits for uses to end.
         let (outcome, _in_use) = if wait {
             self.wait_for_lock(caller, wish).await?
@@ -163,30 +176,21 @@ impl Filesystem {
 
     /// Gives back, after what was written under an exclusive lock is published. (Under a shared one somebody else may be writing, who has not
     /// come to an end.)
-    ///
-    /// Programs hardly ever look at what giving back answered. So what was not heard is said again, until it is, or the same owner
-    /// asks for another lock, or closes the file, which gives everything back.
     async fn give_back(&self, file: &FileRef, owner: u64, range: LockRange) -> Result<(), Failure> {
-        let Some(asked) = file.locks.asked(owner) else { return Ok(()) };
+        if !file.locks.knows(owner) {
+            return Ok(());
+        }
         let published = if file.locks.excludes(owner, range) { self.publish(file, |_| true).await } else { Ok(()) };
         if let Err(error) = self.volume.release_lock(file.inode, owner, range).await {
-            let (volume, file, session) = (Arc::clone(&self.volume), file.clone(), self.volume.session());
-            self.kernel.runtime().spawn(async move {
-                while volume.session() == session {
-                    tokio::time::sleep(GIVE_BACK_PAUSE).await;
-                    let _gate = file.locks.gate.lock().await;
-                    if file.locks.asked(owner) != Some(asked) {
-                        return;
-                    }
-                    if volume.release_lock(file.inode, owner, range).await.is_ok() {
-                        file.locks.gave_back(owner, range);
-                        return;
-                    }
-                }
-            });
+            if let Some(session) = self.volume.session().filter(|_| !is_refused(&error))
+                && file.locks.owed.add(owner, range, session)
+            {
+                self.kernel.runtime().spawn(give_back_later(Arc::clone(&self.volume), file.clone()));
+            }
             return Err(unanswered(error));
         }
         file.locks.gave_back(owner, range);
+        file.locks.owed.settle(owner, range);
         published
     }
 
@@ -235,6 +239,31 @@ impl Filesystem {
             }
         });
     }
+}
+
+/// Sees to what a file owes until there is nothing.
+async fn give_back_later(volume: Arc<dyn VolumeClient>, file: FileRef) {
+    loop {
+        tokio::time::sleep(GIVE_BACK_PAUSE).await;
+        let _gate = file.locks.gate.lock().await;
+        match file.locks.owed.next(volume.session()) {
+            Next::Nothing => return,
+            Next::Wait => {}
+            Next::GiveBack(owner, range) => match volume.release_lock(file.inode, owner, range).await {
+                Ok(()) => {
+                    file.locks.gave_back(owner, range);
+                    file.locks.owed.settle(owner, range);
+                }
+                Err(error) if is_refused(&error) => file.locks.owed.settle(owner, range),
+                Err(_) => {}
+            },
+        }
+    }
+}
+
+/// Whether the version manager heard it and said no.
+fn is_refused(error: &ClientError) -> bool {
+    matches!(error, ClientError::Service(service) if !service.retry)
 }
 
 fn unanswered(error: ClientError) -> Failure {

@@ -100,7 +100,7 @@ impl Filesystem {
         let handle = Arc::new(Handle { id, file, node, mode, author, sequence, losses_seen, used });
         self.handles.insert(id, Open::Live(Arc::clone(&handle)));
         if mode.truncate
-            && let Err(error) = self.truncate_at_open(&handle).await
+            && let Err(error) = self.truncate_at_open(caller, &handle).await
         {
             self.handles.remove(id);
             handle.file.state().detach(node, id, mode.write);
@@ -120,7 +120,17 @@ impl Filesystem {
     }
 
     /// `O_TRUNC` is part of what the handle will publish: nobody elsewhere sees the empty file in between.
-    async fn truncate_at_open(&self, handle: &Handle) -> Result<(), Failure> {
+    async fn truncate_at_open(&self, caller: Caller, handle: &Handle) -> Result<(), Failure> {
+        let is_new = {
+            let state = handle.file.state();
+            state.newest.born == state.newest.changed
+        };
+        if !is_new {
+            if caller.uid != 0 {
+                self.drop_set_id_of(caller, &handle.file).await?;
+            }
+            self.drop_capability(caller, &handle.file).await?;
+        }
         {
             let state = handle.file.state();
             if !state.is_dirty() && state.size_below() == 0 {

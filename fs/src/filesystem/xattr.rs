@@ -197,12 +197,12 @@ impl Filesystem {
         if !file.state().may_have_capability() {
             return Ok(());
         }
-        match self.remove_xattr(caller, file.inode.into(), CAPABILITY).await {
-            Err(error) if error.errno() != libc::ENODATA => return Err(error),
-            _ => {}
+        // To look costs less than to change, and notes it if there is none.
+        match self.xattr(file.inode.into(), CAPABILITY).await {
+            Ok(_) => self.remove_xattr(caller, file.inode.into(), CAPABILITY).await,
+            Err(error) if error.errno() == libc::ENODATA => Ok(()),
+            Err(error) => Err(error),
         }
-        file.state().has_no_capability = true;
-        Ok(())
     }
 
     async fn change_xattr(&self, caller: Caller, change: Change, inode: InodeNumber) -> Result<(), Failure> {

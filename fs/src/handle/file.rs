@@ -4,6 +4,7 @@
 //! number: then a newer version, published elsewhere, does not move it, and look-ups answer an alias instead. With a
 //! writer, it follows, because the writer's bytes go on top of whatever is newest.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard};
 use weft_common::id::{InodeNumber, VolumeVersion};
@@ -121,11 +122,20 @@ impl State {
 
     /// Takes in what the cluster just said, unless something newer is known.
     pub(crate) fn learn(&mut self, newest: Attributes) {
-        // What is written to a file without a name takes no volume version, but one of its blob.
-        let age = |attributes: &Attributes| (attributes.version, attributes.tree.map(|tree| (tree.blob, tree.version)));
-        if age(&newest) > age(&self.newest) {
+        if self.is_older_than(&newest) {
             self.has_no_capability = false;
             self.newest = newest;
+        }
+    }
+
+    /// Whether `other` is a later state than the newest that is known. What happens to a file without a name takes no volume version, but
+    /// one of its blob, or a time of change. (Under a name, a blob version without a volume version is the same bytes, put together anew.)
+    pub(crate) fn is_older_than(&self, other: &Attributes) -> bool {
+        let state = |attributes: &Attributes| (attributes.tree.map(|tree| (tree.blob, tree.version)), attributes.changed);
+        match other.version.cmp(&self.newest.version) {
+            Ordering::Greater => true,
+            Ordering::Less => false,
+            Ordering::Equal => other.links == 0 && state(other) > state(&self.newest),
         }
     }
 
@@ -290,5 +300,33 @@ impl Drop for FileRef {
                 files.remove(&self.file.inode);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{FakeVolume, TestMount};
+    use weft_common::id::BlobVersion;
+
+    #[tokio::test]
+    async fn a_compaction_is_no_other_state_and_what_happens_without_a_name_is() {
+        let volume = FakeVolume::new();
+        let mount = TestMount::new(&volume);
+        mount.put("f", b"bytes").await;
+        let known = mount.find("f").await.unwrap().attributes;
+        let mut state = State::new(known.clone());
+        let tree = known.tree.unwrap();
+        let compacted = Attributes { tree: Some(Tree { version: BlobVersion(tree.version.0 + 1), ..tree }), ..known.clone() };
+        state.learn(compacted.clone());
+        assert_eq!(state.newest, known, "a reader would get another inode number for the same bytes");
+        let nameless = |attributes: &Attributes| Attributes { links: 0, ..attributes.clone() };
+        state.learn(nameless(&compacted));
+        assert_eq!(state.newest.tree, compacted.tree, "another mount wrote to it");
+        state.learn(nameless(&known));
+        assert_eq!(state.newest.tree, compacted.tree, "a late answer");
+        let changed = weft_common::time::Timestamp(known.changed.0 + 1);
+        state.learn(Attributes { mode: 0o600, changed, ..nameless(&compacted) });
+        assert_eq!(state.newest.mode, 0o600);
     }
 }

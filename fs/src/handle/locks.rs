@@ -16,6 +16,7 @@ use weft_common::id::SessionId;
 use weft_common::wire::{FileLock, LockKind, LockOwner, LockRange};
 
 use super::HandleId;
+use super::owed::Owed;
 use crate::lock;
 
 #[derive(Debug, Default)]
@@ -25,8 +26,6 @@ struct Owner {
     session: Option<SessionId>,
     /// Handles by which it asked for locks.
     through: BTreeSet<HandleId>,
-    /// How often it asked.
-    asked: u64,
 }
 
 /// See the module.
@@ -34,7 +33,9 @@ struct Owner {
 pub(crate) struct LockBook {
     is_used: AtomicBool,
     owners: Mutex<HashMap<u64, Owner>>,
-    /// Held while an owner's locks are given back because it is gone, and while an owner is entered.
+    /// What is given back in the background.
+    pub(crate) owed: Owed,
+    /// Held while an owner's locks are given back because it is gone or was not heard, and while an owner is entered.
     pub(crate) gate: tokio::sync::Mutex<()>,
 }
 
@@ -46,10 +47,7 @@ impl LockBook {
 
     /// `owner` asks for a lock, by `handle`.
     pub(crate) fn note(&self, owner: u64, handle: HandleId) {
-        let mut owners = lock(&self.owners);
-        let owner = owners.entry(owner).or_default();
-        owner.through.insert(handle);
-        owner.asked += 1;
+        lock(&self.owners).entry(owner).or_default().through.insert(handle);
         self.is_used.store(true, Ordering::Release);
     }
 
@@ -77,14 +75,10 @@ impl LockBook {
         }
     }
 
-    /// How often `owner` asked for locks; `None` if it is not known.
-    pub(crate) fn asked(&self, owner: u64) -> Option<u64> {
-        lock(&self.owners).get(&owner).map(|owner| owner.asked)
-    }
-
     /// `owner` has closed the file.
     pub(crate) fn forget(&self, owner: u64) {
         lock(&self.owners).remove(&owner);
+        self.owed.settle(owner, LockRange::ALL);
     }
 
     /// Whether `owner` is known here.

@@ -4,9 +4,11 @@
 
 mod file;
 mod locks;
+mod owed;
 
 pub(crate) use file::{File, FileRef, FileTable, Freshness, State};
 pub(crate) use locks::LockBook;
+pub(crate) use owed::Next;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

@@ -106,8 +106,7 @@ impl Publisher {
     fn show(&self, file: &File, attributes: Attributes) {
         let mut state = file.state();
         state.in_flight = None;
-        // A file without a name takes no version, so its version says nothing.
-        if attributes.version >= state.newest.version {
+        if state.is_older_than(&attributes) {
             state.newest = attributes;
         }
         let newest = state.newest.clone();
@@ -159,7 +158,7 @@ impl Publisher {
             state.newest.links = 0;
             return;
         };
-        if attributes.version >= state.newest.version {
+        if state.is_older_than(attributes) {
             state.newest = attributes.clone();
         }
         let newest = state.newest.clone();

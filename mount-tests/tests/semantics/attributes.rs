@@ -122,7 +122,7 @@ fn set_id_bits_and_capabilities_go_with_a_change() {
     use rustix::fs::{XattrFlags, getxattr, setxattr};
     let two = other_users();
     let (here, there) = (two.a("program"), two.b("program"));
-    for change in ["fallocate -l 100 $0", "truncate -s 7 $0", "echo x >> $0"] {
+    for change in ["fallocate -l 100 $0", "truncate -s 7 $0", "echo x >> $0", ": > $0"] {
         fs::write(&here, b"code").unwrap();
         fs::set_permissions(&here, fs::Permissions::from_mode(0o6777)).unwrap();
         let changed = as_nobody(&change.replace("$0", here.to_str().unwrap()));

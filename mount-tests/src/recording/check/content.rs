@@ -123,7 +123,8 @@ impl Sweep<'_> {
         }
         // What was written to a file without a name is no version. The mount that wrote shows it, others show that the file grew.
         let is_shown = |write: &&Record| {
-            let drew_out = matches!(write.operation, Operation::Cut { size, .. } if size == value.size) && is_grown(shown, value);
+            let is_cut = matches!(write.operation, Operation::Cut { size, .. } if size == value.size);
+            let drew_out = is_cut && write.operation.path() == record.operation.path() && is_grown(shown, value);
             write.start < record.end && (write.mount == record.mount || drew_out)
         };
         if self.past.links(held.inode, window.last) == 0 && self.unlogged.iter().any(is_shown) {

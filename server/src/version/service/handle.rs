@@ -56,8 +56,9 @@ impl Manager {
                 self.watch(volume, at, Query::Watch { after, limit, wait_ms }, wait).await.map(Reply::Query)
             }
             Request::Query(NamespaceQuery { volume, at, query }) => {
+                let is_short = is_short(&query);
                 let read = move |state: &mut State| Ok(namespace::query(state.machine.kv(), volume, at, &query)?);
-                self.ask(read).await.map(Reply::Query)
+                if is_short { self.judge(self.glance(read).await?) } else { self.ask(read).await }.map(Reply::Query)
             }
             Request::Lock(request) => {
                 let patience = call.deadline * 9 / 10;
@@ -138,7 +139,11 @@ impl Manager {
         &self,
         read: impl FnOnce(&mut State) -> Result<R, Failure> + Send + 'static,
     ) -> Result<R, ServiceError> {
-        match Failure::split(self.with_state(read).await?) {
+        self.judge(self.with_state(read).await?)
+    }
+
+    fn judge<R>(&self, seen: Result<R, Failure>) -> Result<R, ServiceError> {
+        match Failure::split(seen) {
             Ok(result) => result,
             Err(KvError(reason)) => {
                 tracing::error!(reason, "a read of the version manager's table failed");
@@ -146,6 +151,20 @@ impl Manager {
             }
         }
     }
+}
+
+/// Whether a query looks at a few rows, however large the volume is.
+fn is_short(query: &Query) -> bool {
+    matches!(
+        query,
+        Query::LookUp { .. }
+            | Query::Attributes(_)
+            | Query::Parent(_)
+            | Query::ReadLink(_)
+            | Query::GetXattr { .. }
+            | Query::ListXattrs(_)
+            | Query::Latest
+    )
 }
 
 /// Looks for changes, and if there are none has the asker told of the next one: both between the same two commands.

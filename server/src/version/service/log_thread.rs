@@ -1,7 +1,7 @@
 //! The log thread: gathers what waits, makes it durable at once, hands it to the state thread.
 
 use super::Status;
-use super::state_thread::StateJob;
+use super::state_thread::{SharedState, StateJob};
 use super::workers::{Jobs, Queue, Worker};
 use crate::version::command::Command;
 use crate::version::journal::{LogError, ReplicatedLog};
@@ -50,6 +50,7 @@ pub(super) enum LogJob {
 /// What the log thread shares with the rest.
 pub(super) struct LogThreadParts {
     pub(super) state: Queue<StateJob>,
+    pub(super) shared: SharedState,
     /// The last command that the table on disk has; the log may forget those up to it.
     pub(super) checkpointed: Arc<AtomicU64>,
     pub(super) status: Arc<watch::Sender<Status>>,
@@ -80,15 +81,26 @@ impl LogThread {
         (batch, false)
     }
 
-    /// Makes a batch durable and hands it on. Whether the log goes on.
-    fn commit(&mut self, mut batch: Vec<Proposal>) -> bool {
+    /// Makes a batch durable and has it applied: at once if no further one waits to be made durable meanwhile. Whether the log goes on, and
+    /// the job that waits.
+    fn commit(&mut self, mut batch: Vec<Proposal>, jobs: &Jobs<LogJob>) -> (bool, Option<LogJob>) {
         let commands: Vec<_> = batch.iter_mut().map(|proposal| std::mem::take(&mut proposal.bytes)).collect();
         match self.log.append(&commands) {
-            Ok(first) => self.parts.state.send(StateJob::Batch { first, proposals: batch }).is_ok(),
+            Ok(first) => {
+                let next = jobs.next_now();
+                match self.parts.shared.apply(&self.parts.state, first, batch, next.is_none()) {
+                    Ok(alive) => (alive, next),
+                    Err(error) => {
+                        tracing::error!(%error, "the version manager stops");
+                        self.parts.status.send_replace(Status::Failed(error.to_string().into()));
+                        (false, next)
+                    }
+                }
+            }
             Err(error @ LogError::Full { .. }) => {
                 tracing::error!(%error, commands = batch.len(), "commands were refused");
                 refuse(batch, &ServiceError::new(ErrorKind::NoSpace, error.to_string()));
-                true
+                (true, None)
             }
             Err(error) => {
                 tracing::error!(%error, "the version manager stops");
@@ -96,7 +108,7 @@ impl LogThread {
                 self.parts.status.send_replace(reason);
                 let message = format!("{error}; the change may or may not be there after a restart");
                 refuse(batch, &ServiceError::new(ErrorKind::Unavailable, message));
-                false
+                (false, None)
             }
         }
     }
@@ -118,17 +130,25 @@ impl Worker for LogThread {
     const NAME: &'static str = "weft-log";
 
     fn work(&mut self, job: Option<LogJob>, jobs: &Jobs<LogJob>) -> bool {
-        let Some(job) = job else { return true };
-        let (batch, stop) = Self::gather(job, jobs);
-        let alive = batch.is_empty() || self.commit(batch);
-        if stop && alive {
-            // Fails only if the state thread has ended already.
-            let _ = self.parts.state.send(StateJob::Stop);
+        let mut next = job;
+        while let Some(job) = next.take() {
+            let (batch, stop) = Self::gather(job, jobs);
+            let alive = if batch.is_empty() {
+                true
+            } else {
+                let (alive, waiting) = self.commit(batch, jobs);
+                next = waiting;
+                alive
+            };
+            if stop && alive {
+                // Fails only if the state thread has ended already.
+                let _ = self.parts.state.send(StateJob::Stop);
+            }
+            if stop || !alive {
+                return false;
+            }
+            self.drop_old();
         }
-        if stop || !alive {
-            return false;
-        }
-        self.drop_old();
         true
     }
 }

@@ -1,7 +1,7 @@
 //! Starting: table, then log, then what the log has and the table has not.
 
 use super::log_thread::{LogThread, LogThreadParts};
-use super::state_thread::{State, StateThread};
+use super::state_thread::{SharedState, State, StateThread};
 use super::workers::{Worker, queue};
 use super::{Inner, Manager, ManagerError, ManagerOptions, PERMIT_BYTES, Status};
 use crate::version::command::Command;
@@ -61,12 +61,19 @@ impl Manager {
         let status_sender = Arc::new(status_sender);
         let checkpointed = Arc::new(AtomicU64::new(0));
         let state = State::new(machine, applied, &options, Arc::clone(&checkpointed), log_sender.clone())?;
+        let shared = SharedState::new(state);
         let spawn_failed = |source| ManagerError::System { action: "start a thread", source };
-        let parts = LogThreadParts { state: state_sender.clone(), checkpointed, status: Arc::clone(&status_sender) };
-        StateThread::new(state, status_sender).spawn(state_jobs).map_err(spawn_failed)?;
+        let parts = LogThreadParts {
+            state: state_sender.clone(),
+            shared: shared.clone(),
+            checkpointed,
+            status: Arc::clone(&status_sender),
+        };
+        StateThread::new(shared.clone(), status_sender).spawn(state_jobs).map_err(spawn_failed)?;
         LogThread::new(log, parts).spawn(log_jobs).map_err(spawn_failed)?;
         let budget = Arc::new(Semaphore::new(COMMANDS_WAITING_BYTES_MAX / PERMIT_BYTES));
-        let inner = Inner { server: options.server, clock: options.clock, log: log_sender, state: state_sender, budget, status };
+        let inner =
+            Inner { server: options.server, clock: options.clock, log: log_sender, state: state_sender, shared, budget, status };
         Ok(Self { inner: Arc::new(inner) })
     }
 }

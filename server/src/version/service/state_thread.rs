@@ -10,8 +10,8 @@ use crate::version::core::{Effect, StateMachine};
 use crate::version::failure::Failure;
 use crate::version::kv::KvError;
 use crate::version::store::RedbKv;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -40,7 +40,61 @@ impl std::fmt::Debug for StateJob {
     }
 }
 
-/// Everything that only the state thread touches.
+/// The state: for the thread that changes it, and for short looks of those who find it free.
+#[derive(Clone)]
+pub(super) struct SharedState {
+    state: Arc<Mutex<Option<State>>>,
+    /// Batches that were handed to the state thread and are not applied.
+    waiting: Arc<AtomicUsize>,
+}
+
+impl std::fmt::Debug for SharedState {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("SharedState")
+    }
+}
+
+impl SharedState {
+    pub(super) fn new(state: State) -> Self {
+        Self { state: Arc::new(Mutex::new(Some(state))), waiting: Arc::default() }
+    }
+
+    /// What `look` finds, or `look` back if somebody else is at the state, or it is gone.
+    pub(super) fn try_look<R, L: FnOnce(&mut State) -> R>(&self, look: L) -> Result<R, L> {
+        match self.state.try_lock().as_deref_mut() {
+            Ok(Some(state)) => Ok(look(state)),
+            _ => Err(look),
+        }
+    }
+
+    /// Applies a batch where the caller, the log thread, stands, or hands it to the state thread if that has anything to do. Whether the
+    /// state thread is still there.
+    pub(super) fn apply(
+        &self,
+        queue: &Queue<StateJob>,
+        first: u64,
+        proposals: Vec<Proposal>,
+        here: bool,
+    ) -> Result<bool, KvError> {
+        let mut proposals = Some(proposals);
+        // Only the log thread hands batches over, so none can come before this one now.
+        if here && self.waiting.load(Ordering::Acquire) == 0 {
+            let applied = self.try_look(|state| state.apply_all(first, proposals.take().unwrap_or_default()));
+            if let Ok(applied) = applied {
+                return applied.map(|()| true);
+            }
+        }
+        self.waiting.fetch_add(1, Ordering::AcqRel);
+        Ok(queue.send(StateJob::Batch { first, proposals: proposals.unwrap_or_default() }).is_ok())
+    }
+
+    /// The state, when nobody else is at it. If somebody panicked there, nobody knows any more what it is worth.
+    fn lock(&self) -> Result<MutexGuard<'_, Option<State>>, KvError> {
+        self.state.lock().map_err(|_| KvError("somebody panicked while reading it; see the log above".into()))
+    }
+}
+
+/// Everything that commands change.
 pub(super) struct State {
     pub(super) machine: StateMachine<RedbKv>,
     pub(super) soft: Soft,
@@ -79,6 +133,19 @@ impl State {
             ticked,
             clock,
         })
+    }
+
+    /// Applies durable commands, the first of which has index `first`.
+    fn apply_all(&mut self, first: u64, proposals: Vec<Proposal>) -> Result<(), KvError> {
+        for (index, proposal) in (first..).zip(proposals) {
+            self.applied = index;
+            self.apply(proposal)?;
+            // A clone of a large tree changes more than all the rest of a batch.
+            if self.machine.kv().pending_bytes() >= CHECKPOINT_BYTES_MAX / 4 {
+                self.checkpoint_if_due()?;
+            }
+        }
+        Ok(())
     }
 
     fn apply(&mut self, proposal: Proposal) -> Result<(), KvError> {
@@ -213,29 +280,31 @@ fn session_of(action: &Action) -> Option<SessionId> {
 
 /// The state and how it ends.
 pub(super) struct StateThread {
-    // Dropped in this order: the table's file is closed before anybody hears that the manager stopped, and may open it again.
-    state: State,
+    state: SharedState,
     end: End,
 }
 
+impl Drop for StateThread {
+    /// The table's file is closed before anybody hears that the manager stopped, and may open it again.
+    fn drop(&mut self) {
+        drop(self.state.state.lock().unwrap_or_else(PoisonError::into_inner).take());
+    }
+}
+
 impl StateThread {
-    pub(super) fn new(state: State, status: Arc<watch::Sender<Status>>) -> Self {
+    pub(super) fn new(state: SharedState, status: Arc<watch::Sender<Status>>) -> Self {
         Self { state, end: End { status, end: Status::Failed("its state thread died; see the log above".into()) } }
     }
 
     /// What is done with a job. Whether to go on.
     fn serve(&mut self, job: Option<StateJob>) -> Result<bool, KvError> {
-        let state = &mut self.state;
+        let mut state = self.state.lock()?;
+        let Some(state) = state.as_mut() else { return Ok(false) };
         match job {
             Some(StateJob::Batch { first, proposals }) => {
-                for (index, proposal) in (first..).zip(proposals) {
-                    state.applied = index;
-                    state.apply(proposal)?;
-                    // A clone of a large tree changes more than all the rest of a batch.
-                    if state.machine.kv().pending_bytes() >= CHECKPOINT_BYTES_MAX / 4 {
-                        state.checkpoint_if_due()?;
-                    }
-                }
+                let applied = state.apply_all(first, proposals);
+                self.state.waiting.fetch_sub(1, Ordering::AcqRel);
+                applied?;
             }
             Some(StateJob::Act(act)) => act(state),
             Some(StateJob::Stop) => {
@@ -267,7 +336,8 @@ impl Worker for StateThread {
 
     fn abandoned(&mut self) {
         // What was acknowledged is in the log whatever becomes of this checkpoint.
-        if let Ok(()) = self.state.checkpoint() {
+        let checkpoint = self.state.lock().and_then(|mut state| state.as_mut().map_or(Ok(()), State::checkpoint));
+        if checkpoint.is_ok() {
             self.end.end = Status::Stopped;
         }
     }
