@@ -86,7 +86,7 @@ async fn full_queues_say_busy_and_recover() {
     let folder = tempfile::tempdir().unwrap();
     let manager = open(folder.path());
     let client = Client::new(&manager).await;
-    // The state thread is held up. The log thread fills its queue, then waits with a batch in its hands.
+    // The state thread is held up. The log thread fills its queue, then waits with a batch in its hands, and one more.
     let (release, held) = std::sync::mpsc::sync_channel::<()>(1);
     let (begun, begins) = std::sync::mpsc::sync_channel(1);
     let mut holding = Box::pin(manager.with_state(move |_| {
@@ -115,7 +115,8 @@ async fn full_queues_say_busy_and_recover() {
     assert_eq!(refused.unwrap().kind, ErrorKind::Busy);
     let mut commands = Vec::new();
     let mut refused = None;
-    for _ in 0..=COMMANDS_WAITING_MAX + COMMANDS_PER_COMMIT_MAX {
+    // A batch, and the one behind it that it has looked for.
+    for _ in 0..=COMMANDS_WAITING_MAX + COMMANDS_PER_COMMIT_MAX + 1 {
         let mut command = Box::pin({
             let (manager, action) = (manager.clone(), session());
             async move { manager.propose(action).await }
