@@ -47,11 +47,14 @@ impl Figure {
     }
 }
 
-/// The median of some figures; NaN of none.
+/// The median of some figures: of an even number, the mean of the two in the middle; NaN of none.
 pub(crate) fn median(values: impl IntoIterator<Item = f64>) -> f64 {
     let mut values: Vec<f64> = values.into_iter().collect();
     values.sort_unstable_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+    match values.len() {
+        0 => f64::NAN,
+        count => (values[(count - 1) / 2] + values[count / 2]) / 2.0,
+    }
 }
 
 /// Everything that was measured in one run.
@@ -128,5 +131,16 @@ impl fmt::Display for Report {
             writeln!(f)?;
         }
         writeln!(f, "in brackets: CPU seconds for a GB, of all processes; or the latency of an operation, median and 99 of 100")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_middle_is_in_the_middle() {
+        assert_eq!((median([3.0, 1.0, 2.0]), median([4.0, 1.0]), median([7.0])), (2.0, 2.5, 7.0));
+        assert!(median([]).is_nan());
     }
 }
