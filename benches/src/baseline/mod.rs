@@ -1,9 +1,9 @@
 //! What WeftFS cannot be faster than: its parts by themselves, with the same settings, and nothing of it in between.
 //!
-//! - [`null`]: a FUSE filesystem that answers from memory and throws away what is written. What FUSE costs.
-//! - [`prototype`]: the same in front of a process that keeps pages in files, reached by QUIC. Pages are checksummed, and that is all:
+//! - *null*: a FUSE filesystem that answers from memory and throws away what is written. What FUSE costs.
+//! - *prototype*: the same in front of a process that keeps pages in files, reached by QUIC. Pages are checksummed, and that is all:
 //!   there are no versions, no metadata, no second copy, nothing is synced. What FUSE, QUIC and the disk cost together.
-//! - [`quic`]: the page calls of the prototype alone.
+//! - *page calls*: those of the prototype alone.
 
 mod content;
 mod filesystem;
