@@ -1,5 +1,6 @@
 //! What history costs at run time: rates of changes on a mount whose volume keeps many versions, against one that keeps few.
 
+use crate::report::median;
 use std::error::Error;
 use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::FileExt;
@@ -123,9 +124,4 @@ fn measure(store: &Path, operations: u64) -> Outcome<Vec<f64>> {
     }
     mount.unmount();
     Ok(rates)
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_unstable_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }

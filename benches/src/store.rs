@@ -1,5 +1,6 @@
 //! The file engine against the bare disk and against redb.
 
+use crate::report::median;
 use redb::{Database, ReadableDatabase, ReadableTableMetadata, TableDefinition};
 use std::error::Error;
 use std::fs::File;
@@ -86,7 +87,12 @@ fn rates(arguments: &Arguments, pattern: &[u8]) -> Outcome<()> {
     let bare = rates[..3].iter().map(|rates| best(rates)).fold(0.0, f64::max);
     println!("sequential, {} MiB, fdatasync every 64 MiB    best MB/s   of the bare disk   median", arguments.mib);
     for ((what, _), rates) in measurements.iter().zip(&mut rates) {
-        println!("  {what:<42} {:>6.0}   {:.2}   {:>6.0}", best(rates) / 1e6, best(rates) / bare, median(rates) / 1e6);
+        println!(
+            "  {what:<42} {:>6.0}   {:.2}   {:>6.0}",
+            best(rates) / 1e6,
+            best(rates) / bare,
+            median(rates.iter().copied()) / 1e6
+        );
     }
     Ok(())
 }
@@ -96,11 +102,6 @@ fn settle() -> Outcome<()> {
     Command::new("sync").status()?;
     std::thread::sleep(Duration::from_millis(300));
     Ok(())
-}
-
-fn median(rates: &mut [f64]) -> f64 {
-    rates.sort_by(f64::total_cmp);
-    rates.get(rates.len() / 2).copied().unwrap_or_default()
 }
 
 fn rate(bytes: u64, took: Duration) -> f64 {

@@ -115,7 +115,7 @@ pub fn is_mounted(path: &Path) -> bool {
 }
 
 /// Takes a mount away whose process is gone.
-fn detach(path: &Path) {
+pub fn detach(path: &Path) {
     if is_mounted(path) {
         // fusermount3 also works for plain users; umount helps where it is missing.
         for program in [&["fusermount3", "-u", "-z"][..], &["umount", "-l"][..]] {

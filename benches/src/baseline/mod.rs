@@ -23,6 +23,7 @@ use fuser::{Config, MountOption};
 use remote::Remote;
 use std::error::Error;
 use std::path::PathBuf;
+use weft_mount_tests::mount::detach;
 
 /// Threads that take requests, as many as a WeftFS mount has.
 const EVENT_LOOPS: usize = 2;
@@ -60,7 +61,7 @@ pub(crate) enum Kind {
 /// Mounts and serves until it is unmounted, or its parent is gone.
 pub(crate) fn serve_mount(arguments: &MountArguments) -> Result<(), Box<dyn Error>> {
     let at = arguments.at.clone();
-    end_with_parent(move || drop(std::process::Command::new("fusermount3").args(["-u", "-z"]).arg(at).output()));
+    end_with_parent(move || detach(&at));
     let mut config = Config::default();
     config.mount_options = vec![MountOption::FSName("weft-baseline".to_owned()), MountOption::DefaultPermissions];
     config.n_threads = Some(EVENT_LOOPS);

@@ -13,6 +13,7 @@ use std::net::SocketAddr;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use weft_common::rpc::runtime;
 use weft_common::transport::bare::BareListener;
 use weft_common::transport::{Holder, Identity};
 
@@ -111,7 +112,7 @@ pub(crate) struct ServeArguments {
 pub(crate) fn serve_pages(arguments: &ServeArguments) -> Result<(), Box<dyn Error>> {
     super::end_with_parent(|| {});
     let identity = Identity::load(&arguments.identity, Holder::Server)?;
-    let runtime = runtime()?;
+    let runtime = runtime("pages")?;
     runtime.block_on(async {
         let listener = BareListener::new(&identity, SocketAddr::from(([127, 0, 0, 1], 0)))?;
         let mut output = io::stdout();
@@ -124,11 +125,6 @@ pub(crate) fn serve_pages(arguments: &ServeArguments) -> Result<(), Box<dyn Erro
         }
         Ok(())
     })
-}
-
-/// One worker, as many as help on a machine of few processors.
-pub(super) fn runtime() -> io::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()
 }
 
 async fn serve_connection(connection: Connection, folder: Arc<Path>) {

@@ -1,6 +1,6 @@
 //! Page calls alone: what QUIC and the other process's disk give.
 
-use super::pages::{Outcome, get, put, runtime};
+use super::pages::{Outcome, get, put};
 use super::pool::{PAGE_BYTES, Pool};
 use bytes::Bytes;
 use quinn::Connection;
@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Instant;
 use tokio::task::JoinSet;
+use weft_common::rpc::runtime;
 use weft_common::transport::{Holder, Identity, bare};
 
 /// Calls on their way at once.
@@ -31,7 +32,7 @@ pub(crate) struct QuicArguments {
 /// Writes and reads, and prints the seconds that each took.
 pub(crate) fn run_quic(arguments: &QuicArguments) -> Result<(), Box<dyn Error>> {
     let identity = Identity::load(&arguments.identity, Holder::Client)?;
-    let outcome: Outcome<[f64; 2]> = runtime()?.block_on(async {
+    let outcome: Outcome<[f64; 2]> = runtime("calls")?.block_on(async {
         let (_endpoint, connection) = bare::dial(&identity, arguments.server).await?;
         let (pool, length) = (Pool::default(), arguments.call_bytes.min(PAGE_BYTES));
         let calls = arguments.bytes / length as u64;

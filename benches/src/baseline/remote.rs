@@ -1,7 +1,7 @@
 //! Content that another process keeps: collected to pages, checksummed, sent while more is written; fetched ahead of the reader.
 
 use super::content::Content;
-use super::pages::{get, put, remove, runtime};
+use super::pages::{get, put, remove};
 use super::pool::{Buffer, PAGE_BYTES, Pool};
 use bytes::Bytes;
 use fuser::{Errno, ReplyData};
@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::runtime::Runtime;
 use tokio::sync::{OnceCell, Semaphore};
+use weft_common::rpc::runtime;
 use weft_common::transport::{Holder, Identity, bare};
 
 /// Pages on their way at once.
@@ -64,7 +65,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Remote {
     pub(super) fn connect(identity: &Path, server: SocketAddr) -> Result<Self, Box<dyn Error>> {
         let identity = Identity::load(identity, Holder::Client)?;
-        let runtime = runtime()?;
+        let runtime = runtime("prototype")?;
         let dialled = runtime.block_on(bare::dial(&identity, server));
         let (endpoint, connection) = dialled.map_err(|error| error as Box<dyn Error>)?;
         let pool = Pool::default();

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use weft_common::transport::{create_cluster_files, random_cluster_id};
-use weft_mount_tests::mount::is_mounted;
+use weft_mount_tests::mount::{detach, is_mounted};
 
 /// Longest that a mount may take to come or go.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -106,12 +106,6 @@ impl Baseline {
         raise_read_ahead(&path);
         Ok(Self { name, path, mount: Some(child), server })
     }
-}
-
-/// Takes a mount away, lazily: whatever is still open must not keep it.
-fn detach(path: &Path) {
-    // An error means that it is gone.
-    let _ = Command::new("fusermount3").args(["-u", "-z"]).arg(path).output();
 }
 
 /// As a WeftFS mount does: the kernel's default is an eighth of it.

@@ -80,6 +80,14 @@ impl Filesystem {
         Ok(())
     }
 
+    /// What a change of a file's bytes takes away, where the kernel does not say: capabilities, and of others than root set-id bits.
+    pub(super) async fn drop_privileges(&self, caller: Caller, file: &File) -> Result<(), Failure> {
+        if caller.uid != 0 {
+            self.drop_set_id_of(caller, file).await?;
+        }
+        self.drop_capability(caller, file).await
+    }
+
     /// Takes the set-id bits away before a write, if the kernel asks for it and there are any.
     pub(super) async fn drop_set_id_of(&self, caller: Caller, file: &File) -> Result<(), Failure> {
         let mode = without_set_id(&file.state().newest);

@@ -43,10 +43,7 @@ impl Filesystem {
             return Ok(0);
         }
         check_overlap(&source, &target, from.1, to.1, length)?;
-        if caller.uid != 0 {
-            self.drop_set_id_of(caller, &target.file).await?;
-        }
-        self.drop_capability(caller, &target.file).await?;
+        self.drop_privileges(caller, &target.file).await?;
         if let Some(published) = published(&source) {
             let is_whole = from.1 == 0 && to.1 == 0 && length == size;
             let is_there = from.1 == to.1 && length == size - from.1 && shows_all_of(&target, &published.tree);

@@ -126,10 +126,7 @@ impl Filesystem {
             state.newest.born == state.newest.changed
         };
         if !is_new {
-            if caller.uid != 0 {
-                self.drop_set_id_of(caller, &handle.file).await?;
-            }
-            self.drop_capability(caller, &handle.file).await?;
+            self.drop_privileges(caller, &handle.file).await?;
         }
         {
             let state = handle.file.state();

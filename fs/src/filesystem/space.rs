@@ -73,10 +73,7 @@ impl Filesystem {
             return Err(Failure::Refused(ErrorKind::FileTooLarge, "the file would be longer than a file can be"));
         }
         // As a write does.
-        if caller.uid != 0 {
-            self.drop_set_id_of(caller, &handle.file).await?;
-        }
-        self.drop_capability(caller, &handle.file).await?;
+        self.drop_privileges(caller, &handle.file).await?;
         match change {
             SpaceChange::Reserve => Ok(()),
             SpaceChange::Extend => {
