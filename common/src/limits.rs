@@ -160,6 +160,25 @@ pub const SESSION_RENEWAL: Duration = Duration::from_secs(15);
 pub const SESSION_RENEWAL_HURRIED: Duration = Duration::from_secs(1);
 /// … and by how much more seldom for each open session, so that the manager is asked 500 times a second at most.
 pub const SESSION_RENEWAL_SHARE: Duration = Duration::from_millis(2);
+/// A client believes what it has leases on for this long after it last asked whether any are called in …
+pub const LEASE_TERM: Duration = Duration::from_secs(3);
+/// … and the version manager waits for it so much longer, as no two clocks run alike. A change of a directory that a mount knew which
+/// was killed waits for both together.
+pub const LEASE_MARGIN: Duration = Duration::from_millis(500);
+/// How long the question for leases that are called in waits at the version manager.
+pub const LEASE_WAIT: Duration = Duration::from_secs(1);
+/// No leases are given on a directory for this long after one was called in, so that several writers cost each other next to nothing.
+pub const LEASE_PAUSE: Duration = Duration::from_secs(2);
+/// Leases of all clients together; each takes about 150 bytes of the version manager's memory.
+pub const LEASES_MAX: usize = 262_144;
+/// Leases of one client; it gives old ones back before it needs more.
+pub const LEASES_PER_SESSION_MAX: usize = 8192;
+/// A client that did not look into a directory for this long gives the lease on it back.
+pub const LEASE_IDLE: Duration = Duration::from_secs(60);
+/// Names and attributes that a client remembers under leases; each takes about 400 bytes.
+pub const LEASED_NAMES_MAX: usize = 65_536;
+/// A change whose outcome a client could not learn may be carried out for so long: it answers nothing from memory meanwhile.
+pub const LEASE_DOUBT: Duration = Duration::from_secs(60);
 /// A ticket not committed within this span is finished by a helper.
 pub const TICKET_LEASE: Duration = Duration::from_secs(10);
 /// A ticket at the head of its blob's line, with committed ones behind it, is offered to helpers after this span already.
@@ -305,6 +324,11 @@ const _: () = {
     assert!(RETRY_PAUSE_MAX.as_millis() * 2 < MOUNT_TIMEOUT_DEFAULT.as_millis());
     assert!(WATCH_WAIT.as_millis() < RPC_DEADLINE.as_millis());
     assert!(LOCK_WAIT.as_millis() < RPC_DEADLINE.as_millis());
+    assert!(
+        LEASE_WAIT.as_millis() * 2 < LEASE_TERM.as_millis()
+            && (LEASE_TERM.as_millis() + LEASE_MARGIN.as_millis()) * 2 < RPC_DEADLINE.as_millis()
+    );
+    assert!(LEASE_DOUBT.as_millis() > 2 * RPC_DEADLINE.as_millis());
     assert!(NODE_BATCH_BYTES_MAX >= NODE_BYTES_MAX && NODE_BATCH_BYTES_MAX <= BODY_BYTES_MAX as usize);
     assert!(KEEP_ALIVE.as_millis() * 3 < IDLE_TIMEOUT.as_millis());
     assert!(KEEP_ALIVE.as_millis() < SILENCE_MAX.as_millis() && SILENCE_MAX.as_millis() < IDLE_TIMEOUT.as_millis());

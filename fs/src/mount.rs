@@ -11,8 +11,8 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
-use weft_common::client::{BlobStore, Held, Holder, Locks, Namespace};
-use weft_common::id::{VolumeId, VolumeVersion};
+use weft_common::client::{BlobStore, Held, Holder, LeaseListener, Locks, Namespace};
+use weft_common::id::{InodeNumber, VolumeId, VolumeVersion};
 use weft_common::limits::{CLIENT_MEMORY_DEFAULT, MOUNT_TIMEOUT_DEFAULT};
 
 use crate::filesystem::{Filesystem, Settings, follow_changes};
@@ -189,7 +189,9 @@ pub fn mount(volume: Arc<dyn VolumeClient>, options: &MountOptions, runtime: &Ha
         host: options.host.clone(),
     };
     let filesystem = Arc::new(Filesystem::new(Arc::clone(&volume), settings, runtime));
-    volume.report_holds(Arc::new(Mounted(Arc::downgrade(&filesystem))));
+    let mounted = Arc::new(Mounted(Arc::downgrade(&filesystem)));
+    volume.report_holds(mounted.clone());
+    volume.report_leases(mounted);
     let config = SessionConfig {
         source: checks::source_option(&options.source),
         allow_other: options.allow_other,
@@ -203,7 +205,16 @@ pub fn mount(volume: Arc<dyn VolumeClient>, options: &MountOptions, runtime: &Ha
     Ok(MountHandle { filesystem, session: Arc::new(session), watch, mountpoint, timeout: options.timeout })
 }
 
-/// What a mount holds, for as long as it is there: the volume outlives it.
+impl LeaseListener for Mounted {
+    fn forget(&self, _volume: VolumeId, inodes: &[InodeNumber]) {
+        if let Some(filesystem) = self.0.upgrade() {
+            filesystem.forget_leased(inodes);
+        }
+    }
+}
+
+/// What a mount holds and believes, for as long as it is there: the volume outlives it.
+#[derive(Debug)]
 struct Mounted(Weak<Filesystem>);
 
 impl Holder for Mounted {

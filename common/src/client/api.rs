@@ -1,6 +1,6 @@
 //! What a volume offers. Both traits are object-safe, so that the mount can be tested against a volume in memory.
 
-use super::{Holder, InUse};
+use super::{Holder, InUse, LeaseListener};
 use crate::id::{BlobId, BlobVersion, InodeNumber, SessionId, VolumeVersion};
 use crate::limits::EXTENSION_BYTES_MAX;
 use crate::rpc::RpcError;
@@ -12,6 +12,7 @@ use crate::wire::{
 use bytes::Bytes;
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// A call of the client library that failed for good: retries over all replicas and the mount's time-out are behind it.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -213,6 +214,15 @@ pub trait Namespace: Send + Sync + std::fmt::Debug {
     /// # Errors
     /// [`ClientError`].
     async fn query(&self, at: At, query: Query) -> Result<NamespaceAnswer, ClientError>;
+
+    /// The answer to a query of the present, if it is known without asking, and for how long it may be believed if
+    /// [`Namespace::report_leases`] is heeded. Never waits.
+    fn known(&self, _query: &Query) -> Option<(Result<NamespaceAnswer, ClientError>, Duration)> {
+        None
+    }
+
+    /// Tells `listener` of everything that [`Namespace::known`] has answered and that is not to be believed any more.
+    fn report_leases(&self, _listener: Arc<dyn LeaseListener>) {}
 
     /// Changes the namespace, exactly once however often the network repeats it.
     ///

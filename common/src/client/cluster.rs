@@ -2,6 +2,7 @@
 
 use super::ClientError;
 use super::health::Health;
+use super::leases::Leases;
 use super::link::Link;
 use super::map::MapKeeper;
 use super::node_writer::NodeWriter;
@@ -27,6 +28,7 @@ pub struct Cluster {
     pub(crate) link: Arc<Link>,
     pub(crate) map: Arc<MapKeeper>,
     pub(crate) sessions: Arc<Sessions>,
+    pub(crate) leases: Arc<Leases>,
     pub(crate) objects: ObjectWriter,
     pub(crate) unsynced: Arc<Unsynced>,
     pub(crate) reader: Arc<TreeReader>,
@@ -34,7 +36,7 @@ pub struct Cluster {
     pub(crate) options: ClientOptions,
     /// How fast things are deleted.
     pub(crate) deletes: Pace,
-    _background: [Background; 3],
+    _background: [Background; 4],
 }
 
 /// A task that ends with its owner.
@@ -67,22 +69,24 @@ impl Cluster {
         let link = Arc::new(Link::new(rpc, managers, options.timeout));
         let map = Arc::new(MapKeeper::fetch(link.clone(), link.context()).await?);
         let sessions = Arc::new(Sessions::new(link.clone(), options.host.clone(), options.purpose.clone()));
+        let leases = Arc::new(Leases::new(link.clone(), sessions.clone(), options.leases, options.clock.clone()));
         let unsynced = Arc::new(Unsynced::new(link.clone(), map.clone()));
         let background = [
             Background::spawn(map.clone().keep_fresh()),
             Background::spawn(sessions.clone().keep_alive()),
             Background::spawn(unsynced.clone().keep_synced()),
+            Background::spawn(leases.clone().keep()),
         ];
-        Ok(Arc::new(Self::assemble(link, map, sessions, unsynced, options, background)))
+        Ok(Arc::new(Self::assemble(link, map, (sessions, leases), unsynced, options, background)))
     }
 
     fn assemble(
         link: Arc<Link>,
         map: Arc<MapKeeper>,
-        sessions: Arc<Sessions>,
+        (sessions, leases): (Arc<Sessions>, Arc<Leases>),
         unsynced: Arc<Unsynced>,
         options: ClientOptions,
-        background: [Background; 3],
+        background: [Background; 4],
     ) -> Self {
         let health = Arc::new(Health::default());
         let node_writer = NodeWriter { link: link.clone(), map: map.clone(), health: health.clone(), unsynced: unsynced.clone() };
@@ -92,7 +96,7 @@ impl Cluster {
         let publisher = Publisher { link: link.clone(), nodes: nodes.clone(), node_writer };
         let reader = Arc::new(TreeReader::new(link.clone(), nodes, parts));
         let deletes = Pace::new(options.deletes_per_second);
-        Self { link, map, sessions, objects, unsynced, reader, publisher, options, deletes, _background: background }
+        Self { link, map, sessions, leases, objects, unsynced, reader, publisher, options, deletes, _background: background }
     }
 
     /// The cluster map as this client knows it.

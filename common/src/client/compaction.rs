@@ -12,7 +12,7 @@
 //! them, so that a byte is rewritten O(log page size) times however many small writes fill the page.
 
 use super::cluster::Background;
-use super::publish::{Stored, is_conflict};
+use super::publish::{Finisher, is_conflict};
 use super::retry::Context;
 use super::volume::Volume;
 use super::{ClientError, lock};
@@ -90,9 +90,9 @@ impl Volume {
         let Some((read_at, update)) = rewritten.unwrap_or(Ok(None))? else { return Ok(false) };
         let operation = Operation::Compact { blob: crowded.blob, read_at, update };
         let author = Author { host: self.cluster.options.host.clone(), program: "compaction".to_owned(), uid: 0 };
-        let ticket = self.order(context, crowded.inode, operation, Timestamp::default(), author, None).await?;
+        let (ticket, _) = self.order(context, crowded.inode, operation, Timestamp::default(), author, None).await?;
         drop(alone);
-        self.cluster.publisher.complete(context, ticket, Stored::Synced).await?;
+        self.cluster.publisher.complete(context, ticket, Finisher::Other).await?;
         Ok(true)
     }
 

@@ -146,6 +146,7 @@ pub(crate) fn malformed(address: &Address, wanted: &str, reply: &Reply) -> Clien
         Reply::Data(_) => "data",
         Reply::History(_) => "history",
         Reply::Lock(_) => "lock",
+        Reply::Lease(_) => "lease",
     };
     let reason = format!("expected {wanted}, got another {kind} reply");
     ClientError::Unavailable { attempts: 1, last: Box::new(RpcError::Malformed { address: address.clone(), reason }) }

@@ -14,6 +14,7 @@
 //! | `compaction` | pages of many fragments become few again, behind the writer's back |
 //! | `read`, `cache`, `flights` | plan, fetch once, assemble |
 //! | `collect`, `check` | deleting what nothing needs; reading every copy and comparing it with its checksums |
+//! | `leases` | names and attributes answered from memory, until the version manager calls them in |
 //! | `sync`, `watch`, `files` | fsync, notices of change, whole files by path |
 //! | `locks` | locks on ranges of files, across all clients |
 
@@ -28,6 +29,7 @@ mod files;
 mod flights;
 mod health;
 mod holds;
+mod leases;
 mod link;
 mod locks;
 mod map;
@@ -54,6 +56,7 @@ pub use check::*;
 pub use cluster::Cluster;
 pub use collect::{Collected, CollectionWork};
 pub use holds::{Held, Hold, Holder, InUse};
+pub use leases::LeaseListener;
 pub use locks::{LockOutcome, LockWish, Locks};
 pub use options::ClientOptions;
 pub use volume::Volume;

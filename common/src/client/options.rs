@@ -1,8 +1,10 @@
 //! How a client behaves: patience, memory, who it says it is.
 
+use crate::clock::{Clock, SystemClock};
 use crate::limits::{CLIENT_MEMORY_DEFAULT, MOUNT_TIMEOUT_DEFAULT};
 use crate::rpc::Address;
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Settings of one connection to a cluster.
@@ -23,6 +25,10 @@ pub struct ClientOptions {
     pub local: Vec<Address>,
     /// Copies of page objects and nodes that collection and sweeps delete per second at most; `None` for as fast as they can.
     pub deletes_per_second: Option<NonZeroU32>,
+    /// Whether names and attributes may be answered from memory, under leases: for clients that look at the same ones again and again.
+    pub leases: bool,
+    /// The time of day.
+    pub clock: Arc<dyn Clock>,
 }
 
 impl Default for ClientOptions {
@@ -35,6 +41,8 @@ impl Default for ClientOptions {
             zone: String::new(),
             local: Vec::new(),
             deletes_per_second: None,
+            leases: false,
+            clock: Arc::new(SystemClock),
         }
     }
 }

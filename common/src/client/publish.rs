@@ -8,7 +8,7 @@ use super::link::Link;
 use super::node_writer::NodeWriter;
 use super::nodes::{NodeFailure, NodeReader};
 use super::retry::Context;
-use crate::id::{BlobId, BlobVersion, NodeId, ProviderId, VolumeVersion};
+use crate::id::{BlobId, BlobVersion, NodeId, ProviderId, SessionId, VolumeVersion};
 use crate::limits::WEAVES_MAX;
 use crate::weave::{Node, NodeError, Tree, Weaver, crowded_pages, encode_node};
 use crate::wire::{Attributes, BlobReply, BlobRequest, ErrorKind, Reply, Request, ServiceError, Ticket};
@@ -24,14 +24,14 @@ pub(crate) struct Publisher {
     pub(crate) node_writer: NodeWriter,
 }
 
-/// How well the nodes of a version are kept when it is committed.
+/// Who finishes a version. It tells how well its nodes must be kept when it is committed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Stored {
-    /// They survive the death of every process.
-    Acknowledged,
-    /// They are on stable storage. A compaction takes the place of what may be on stable storage already, and leaves no version of the
-    /// volume behind that one could go back to.
-    Synced,
+pub(crate) enum Finisher {
+    /// Its writer, in this session: the nodes survive the death of every process.
+    Writer(SessionId),
+    /// Somebody to whom it may be a compaction. That takes the place of what may be on stable storage already, and leaves no version of the
+    /// volume behind that one could go back to: the nodes are on stable storage.
+    Other,
 }
 
 /// A version that is published.
@@ -47,7 +47,7 @@ pub(crate) struct Completed {
 
 impl Publisher {
     /// Weaves, stores and commits the version that `ticket` assigned.
-    pub(crate) async fn complete(&self, context: Context, ticket: Ticket, stored: Stored) -> Result<Completed, ClientError> {
+    pub(crate) async fn complete(&self, context: Context, ticket: Ticket, by: Finisher) -> Result<Completed, ClientError> {
         let (blob, version) = (ticket.blob, ticket.entry.version);
         let mut ticket = Box::new(ticket);
         let mut weaves = 0;
@@ -65,23 +65,23 @@ impl Publisher {
                 "base is incomplete, asking for a newer one");
             ticket = match self.rebuild(context, blob, version).await? {
                 Some(ticket) => ticket,
-                None => return self.commit(context, blob, version).await,
+                None => return self.commit(context, blob, version, by).await,
             };
         };
         let crowded_pages = crowded_pages(&nodes, ticket.base.geometry);
         let holders = self.store(context, ticket.copies, nodes).await?;
-        if stored == Stored::Synced {
+        if by == Finisher::Other {
             self.node_writer.unsynced.sync_on(context, &holders).await?;
         }
-        Ok(Completed { crowded_pages, ..self.commit(context, blob, version).await? })
+        Ok(Completed { crowded_pages, ..self.commit(context, blob, version, by).await? })
     }
 
     /// Finishes `version` from the log alone. What it is, a compaction perhaps, the log does not say.
     pub(crate) async fn finish(&self, context: Context, blob: BlobId, version: BlobVersion) -> Result<Completed, ClientError> {
         match self.rebuild(context, blob, version).await? {
-            Some(ticket) => self.complete(context, *ticket, Stored::Synced).await,
+            Some(ticket) => self.complete(context, *ticket, Finisher::Other).await,
             // Repeating the commit tells what became of it.
-            None => self.commit(context, blob, version).await,
+            None => self.commit(context, blob, version, Finisher::Other).await,
         }
     }
 
@@ -108,8 +108,9 @@ impl Publisher {
     }
 
     /// Only after every node is stored, or if the version is published already: the version manager believes it.
-    async fn commit(&self, context: Context, blob: BlobId, version: BlobVersion) -> Result<Completed, ClientError> {
-        match self.link.manager(context, Request::Blob(BlobRequest::Commit { blob, version })).await? {
+    async fn commit(&self, context: Context, blob: BlobId, version: BlobVersion, by: Finisher) -> Result<Completed, ClientError> {
+        let maker = if let Finisher::Writer(session) = by { Some(session) } else { None };
+        match self.link.manager(context, Request::Blob(BlobRequest::Commit { blob, version, maker })).await? {
             Reply::Blob(BlobReply::Published { version: published, attributes }) => {
                 tracing::debug!(request = %context.id, %blob, %version, %published, "committed");
                 Ok(Completed { version: published, attributes, crowded_pages: Vec::new() })

@@ -3,9 +3,9 @@
 use super::cluster::Cluster;
 use super::compaction::Compactor;
 use super::holds::{Held, Hold, Holder, InUse};
-use super::publish::Stored;
+use super::publish::Finisher;
 use super::retry::Context;
-use super::{BlobStore, ClientError, Namespace, PublishRequest, Published};
+use super::{BlobStore, ClientError, LeaseListener, Namespace, PublishRequest, Published};
 use crate::id::{InodeNumber, SessionId};
 use crate::limits::{PROVIDER_FULL_BELOW, PUBLISH_LOCKS};
 use crate::time::Timestamp;
@@ -19,6 +19,7 @@ use bytes::Bytes;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Duration;
 use tokio::sync::RwLock;
 
 /// An open volume. Implements [`BlobStore`] and [`Namespace`].
@@ -58,7 +59,7 @@ impl Volume {
         &self.publishing[(inode.0 % self.publishing.len() as u64) as usize]
     }
 
-    /// Gets a ticket for `operation`, exactly once. If the session lapses before, the page objects are stored again under
+    /// Gets a ticket for `operation`, exactly once, and the session that it belongs to. If the session lapses before, the page objects are stored again under
     /// the new one: those of a closed session are orphans that anybody may delete.
     pub(crate) async fn order(
         &self,
@@ -68,8 +69,8 @@ impl Volume {
         modified: Timestamp,
         author: Author,
         only_in: Option<SessionId>,
-    ) -> Result<Ticket, ClientError> {
-        let reply = loop {
+    ) -> Result<(Ticket, SessionId), ClientError> {
+        let (reply, session) = loop {
             let session = self.cluster.sessions.current(context).await?;
             if only_in.is_some_and(|held| held != session.id) {
                 let message = "the session lapsed that held the writer's locks, and somebody else may hold them by now";
@@ -86,7 +87,7 @@ impl Volume {
                 Request::Blob(BlobRequest::Ticket(Box::new(request)))
             };
             match self.cluster.sessions.change_in(context, &session, make).await {
-                Ok(Some(reply)) => break reply,
+                Ok(Some(reply)) => break (reply, session.id),
                 Ok(None) => {}
                 Err(error) if is_short_of_copies(&error) && !context.remaining().is_zero() => {
                     self.refresh_copies(context).await?
@@ -98,7 +99,7 @@ impl Volume {
             Reply::Blob(BlobReply::Granted(ticket)) => {
                 tracing::debug!(request = %context.id, %inode, blob = %ticket.blob, version = %ticket.entry.version,
                     base = %ticket.base.version, in_flight = ticket.in_flight.len(), size = ticket.entry.size, "ticket granted");
-                Ok(*ticket)
+                Ok((*ticket, session))
             }
             other => Err(self.cluster.link.unexpected("a ticket", &other)),
         }
@@ -175,13 +176,21 @@ impl BlobStore for Volume {
         let asked = first_offset(&operation);
         let _shared = self.publish_lock(inode).read().await;
         self.cluster.publisher.node_writer.ready(context, self.copies()).await?;
-        let ticket = self.order(context, inode, operation, modified, author, only_in).await?;
-        let (blob, blob_version) = (ticket.blob, ticket.entry.version);
-        let offset = ticket.entry.update.data.first().map_or(ticket.entry.size, |extent| extent.offset.saturating_sub(asked));
-        let completed = self.cluster.publisher.complete(context, ticket, Stored::Acknowledged).await;
-        let completed = completed.map_err(ClientError::of_finishing)?;
-        self.compactor.consider(inode, blob, &completed.crowded_pages);
-        Ok(Published { version: completed.version, blob, blob_version, offset, attributes: completed.attributes })
+        let leases = &self.cluster.leases;
+        leases.publishing(self.info.id, inode);
+        let published = async {
+            let (ticket, session) = self.order(context, inode, operation, modified, author, only_in).await?;
+            let (blob, blob_version) = (ticket.blob, ticket.entry.version);
+            let offset = ticket.entry.update.data.first().map_or(ticket.entry.size, |extent| extent.offset.saturating_sub(asked));
+            let completed = self.cluster.publisher.complete(context, ticket, Finisher::Writer(session)).await;
+            let completed = completed.map_err(ClientError::of_finishing)?;
+            self.compactor.consider(inode, blob, &completed.crowded_pages);
+            Ok(Published { version: completed.version, blob, blob_version, offset, attributes: completed.attributes })
+        };
+        let published = published.await;
+        let outcome = published.as_ref().map(|published: &Published| (published.version, published.attributes.as_ref()));
+        leases.published(self.info.id, inode, outcome);
+        published
     }
 
     #[tracing::instrument(level = "debug", skip_all, fields(request, blob = %tree.blob, version = %tree.version, start = range.start, end = range.end))]
@@ -272,7 +281,21 @@ impl Namespace for Volume {
 
     #[tracing::instrument(level = "debug", skip_all, fields(request, volume = self.info.name, query = query.name()))]
     async fn query(&self, at: At, query: Query) -> Result<NamespaceAnswer, ClientError> {
+        if at == At::Head {
+            return match self.cluster.leases.known(self.info.id, &query) {
+                Some((known, _)) => known,
+                None => self.cluster.leases.query(self.cluster.context(), self.info.id, query).await,
+            };
+        }
         self.cluster.query(self.info.id, at, query).await
+    }
+
+    fn known(&self, query: &Query) -> Option<(Result<NamespaceAnswer, ClientError>, Duration)> {
+        self.cluster.leases.known(self.info.id, query)
+    }
+
+    fn report_leases(&self, listener: Arc<dyn LeaseListener>) {
+        self.cluster.leases.listen(listener);
     }
 
     #[tracing::instrument(level = "debug", skip_all, fields(request, volume = self.info.name, change = change.name()))]
@@ -282,12 +305,17 @@ impl Namespace for Volume {
             let (volume, author, change) = (self.info.id, author.clone(), change.clone());
             Request::Change(NamespaceChange { volume, key, author, change })
         };
-        match self.cluster.sessions.change(context, make).await? {
-            Reply::Change(reply) => {
+        let leases = &self.cluster.leases;
+        leases.begin(self.info.id, &change);
+        let done = match self.cluster.sessions.change(context, make).await {
+            Ok(Reply::Change(reply)) => {
                 tracing::debug!(request = %context.id, version = %reply.version, "changed");
                 Ok(reply)
             }
-            other => Err(self.cluster.link.unexpected("the end of a change", &other)),
-        }
+            Ok(other) => Err(self.cluster.link.unexpected("the end of a change", &other)),
+            Err(error) => Err(error),
+        };
+        leases.end(self.info.id, &change, done.as_ref());
+        done
     }
 }

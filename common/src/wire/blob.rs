@@ -1,6 +1,6 @@
 //! Tickets and commits: how updates of blobs are ordered and published.
 
-use crate::id::{BlobId, BlobVersion, InodeNumber, VolumeId, VolumeVersion};
+use crate::id::{BlobId, BlobVersion, InodeNumber, SessionId, VolumeId, VolumeVersion};
 use crate::time::Timestamp;
 use crate::weave::{LogEntry, Operation, Tree};
 use crate::wire::{Attributes, Author, RequestKey};
@@ -19,6 +19,8 @@ pub enum BlobRequest {
         blob: BlobId,
         /// The version.
         version: BlobVersion,
+        /// The session whose update it is: it learns of the publication from the answer, so its leases are not called in. `None` for helpers.
+        maker: Option<SessionId>,
     },
     /// What is needed to build the nodes of an assigned version: for helpers, and for writers whose base is gone. Answer: `Granted`.
     Rebuild {

@@ -9,6 +9,7 @@ mod blob;
 mod codec;
 mod error;
 mod history;
+mod lease;
 mod lock;
 mod namespace;
 mod placement;
@@ -21,6 +22,7 @@ pub use blob::*;
 pub use codec::{CodecError, decode, encode};
 pub use error::{ErrorKind, ServiceError};
 pub use history::*;
+pub use lease::*;
 pub use lock::*;
 pub use namespace::*;
 pub use placement::*;
@@ -56,6 +58,8 @@ pub enum Request {
     History(HistoryRequest),
     /// Version manager: locks on ranges of files.
     Lock(LockRequest),
+    /// Version manager: what may be answered from memory.
+    Lease(LeaseRequest),
 }
 
 impl Request {
@@ -73,6 +77,8 @@ impl Request {
             Self::Data(_) => "data",
             Self::History(_) => "history",
             Self::Lock(_) => "lock",
+            Self::Lease(LeaseRequest::Look { query, .. }) => query.name(),
+            Self::Lease(LeaseRequest::Await { .. }) => "lease",
         }
     }
 
@@ -87,7 +93,8 @@ impl Request {
             | Self::Blob(_)
             | Self::Placement(_)
             | Self::History(_)
-            | Self::Lock(_) => 2,
+            | Self::Lock(_)
+            | Self::Lease(_) => 2,
             Self::Metadata(_) => 1,
             Self::Data(_) => 0,
         }
@@ -117,6 +124,8 @@ pub enum Reply {
     History(HistoryReply),
     /// To [`Request::Lock`].
     Lock(LockReply),
+    /// To [`Request::Lease`].
+    Lease(LeaseReply),
 }
 
 #[cfg(test)]

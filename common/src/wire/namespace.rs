@@ -534,6 +534,27 @@ pub enum Change {
 }
 
 impl Change {
+    /// The directories in which it changes names.
+    #[must_use]
+    pub fn directories(&self) -> [Option<InodeNumber>; 2] {
+        match self {
+            Self::Create { parent, .. }
+            | Self::Link { parent, .. }
+            | Self::Unlink { parent, .. }
+            | Self::RemoveDirectory { parent, .. }
+            | Self::Restore { parent, .. }
+            | Self::Clone { parent, .. }
+            | Self::FallBack { parent, .. } => [Some(*parent), None],
+            Self::Rename { parent, new_parent, .. } => [Some(*parent), Some(*new_parent)],
+            Self::SetAttributes { .. }
+            | Self::SetXattr { .. }
+            | Self::RemoveXattr { .. }
+            | Self::SetTag { .. }
+            | Self::RemoveTag(_)
+            | Self::ShareContent { .. } => [None, None],
+        }
+    }
+
     /// The change's name for logs and metrics.
     #[must_use]
     pub fn name(&self) -> &'static str {

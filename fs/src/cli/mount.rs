@@ -146,6 +146,7 @@ async fn open(args: &MountArgs, url: Option<Url>, options: &MountOptions) -> Res
         timeout: options.timeout,
         memory: options.memory,
         purpose: format!("mount {}", options.mountpoint.display()),
+        leases: args.local.is_none(),
         ..ClientOptions::default()
     };
     match (&args.local, url) {

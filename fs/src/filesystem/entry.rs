@@ -2,13 +2,16 @@
 
 use std::sync::Arc;
 use std::time::Duration;
-use weft_common::id::VolumeVersion;
+use weft_common::id::{InodeNumber, VolumeVersion};
 use weft_common::name::FileName;
-use weft_common::wire::{Attributes, FileKind};
+use weft_common::wire::{Attributes, FileKind, NamespaceAnswer, Query};
 
 use super::{FOREVER, Filesystem};
 use crate::handle::{File, Freshness};
 use crate::inode::{Key, Node, NodeId, Old};
+
+/// The kernel counts lifetimes from when it takes an answer in, and that may be so much later than when the answer is made.
+const KERNEL_LAG: Duration = Duration::from_millis(500);
 
 /// The answer to a look-up.
 #[derive(Clone, Debug)]
@@ -24,20 +27,37 @@ pub(crate) struct Entry {
 }
 
 impl Filesystem {
-    /// The entry of a live inode whose attributes were just fetched, counted as one look-up.
+    /// The entry of a live inode whose attributes were just fetched, by the name that it was found by, counted as one look-up.
     ///
     /// If the file is being read here in an older version, the entry goes by another number (see [`crate::inode`]).
-    pub(super) async fn live_entry(&self, newest: Attributes, name: Option<&FileName>) -> Entry {
+    pub(super) async fn live_entry(&self, newest: Attributes, place: Option<(InodeNumber, &FileName)>) -> Entry {
         let inode = newest.inode;
-        self.recent.put(&newest, name);
-        let entry_lifetime = self.settings.entry_lifetime;
+        let look_up = place.map(|(parent, name)| Query::LookUp { parent, name: name.clone() });
+        let leased = look_up.map_or(Duration::ZERO, |query| self.leased(&query, &newest));
+        self.recent.put(&newest, place.map(|(_, name)| name), !leased.is_zero());
+        let entry_lifetime = self.settings.entry_lifetime.max(leased);
         let node = self.nodes.current(inode);
         let Some(file) = self.files.get(inode) else {
-            return Entry { node, attributes: newest, entry_lifetime, attribute_lifetime: self.settings.attribute_lifetime };
+            let attribute_lifetime = self.settings.attribute_lifetime.max(leased);
+            return Entry { node, attributes: newest, entry_lifetime, attribute_lifetime };
         };
         let node = if self.follow(&file, node, newest).await { node } else { self.alias(&file, node) };
         let attributes = file.state().shown(node);
         Entry { node, attributes, entry_lifetime, attribute_lifetime: Duration::ZERO }
+    }
+
+    /// For how long the kernel may believe `answer`, which was just given to `query`: as long as the lease that it came with, if it still is
+    /// what is known under that.
+    pub(super) fn leased(&self, query: &Query, answer: &Attributes) -> Duration {
+        if !self.kernel.can_drop_names() {
+            return Duration::ZERO;
+        }
+        match self.volume.known(query) {
+            Some((Ok(NamespaceAnswer::Attributes(known)), lifetime)) if known.version == answer.version => {
+                lifetime.saturating_sub(KERNEL_LAG)
+            }
+            _ => Duration::ZERO,
+        }
     }
 
     /// Another number for the newest content of a file, in place of one look-up of `pinned`.

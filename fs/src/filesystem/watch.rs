@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 use std::sync::{Mutex, Weak};
 use std::time::Duration;
-use weft_common::id::VolumeVersion;
+use weft_common::id::{InodeNumber, VolumeVersion};
 use weft_common::wire::{At, Attributes, ChangeRecord, NamespaceAnswer, Query};
 
 use super::{Failure, Filesystem, unexpected};
@@ -61,6 +61,17 @@ impl OwnVersions {
 }
 
 impl Filesystem {
+    /// Leases are called in or over: the kernel must not believe any more what it was told of these inodes, and of names in those that
+    /// are directories. Waits for nobody.
+    pub(crate) fn forget_leased(&self, inodes: &[InodeNumber]) {
+        inodes.iter().for_each(|inode| self.recent.forget(*inode));
+        let numbers = |inode: &InodeNumber| {
+            let (own, current) = (NodeId::from(*inode), self.nodes.peek(*inode));
+            [Some(own), (current != own).then_some(current)].into_iter().flatten()
+        };
+        self.kernel.drop_leased(inodes.iter().flat_map(numbers));
+    }
+
     /// Whether changes of others must be followed.
     pub(crate) fn needs_watch(&self) -> bool {
         !self.settings.entry_lifetime.is_zero()

@@ -2,10 +2,11 @@
 //! what an operation does is in [`crate::filesystem`].
 //!
 //! A request that can be answered from memory is answered on the thread that it came in by: a hop to another core costs
-//! more than the answer. Everything else becomes a task of the runtime. A panic in either answers EIO and is logged with the
+//! more than the answer. Everything else goes as far there as it can without waiting, and then becomes a task of the runtime. A panic in either answers EIO and is logged with the
 //! request's id; the mount goes on.
 
 mod convert;
+mod epoch;
 mod operations;
 mod session;
 
@@ -15,8 +16,9 @@ use fuser::{Errno, Request};
 use futures_util::FutureExt;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 use tokio::runtime::Handle;
 use tracing::Instrument;
 use weft_common::client::InUse;
@@ -101,12 +103,27 @@ impl Adapter {
         answer: impl FnOnce(R, T) + Send + 'static,
     ) {
         let id = request.unique().0;
+        let span = tracing::debug_span!("fuse", operation, request = id);
+        let mut work = Box::pin(AssertUnwindSafe(work).catch_unwind());
+        if let Some(done) = self.at_once(&span, work.as_mut()) {
+            return finish(operation, id, reply, done, answer);
+        }
         let task = async move {
             // Until what the request found is held, that is, until it is done.
             let _in_use = in_use;
-            finish(operation, id, reply, AssertUnwindSafe(work).catch_unwind().await, answer);
+            finish(operation, id, reply, work.await, answer);
         };
-        self.runtime.spawn(task.instrument(tracing::debug_span!("fuse", operation, request = id)));
+        self.runtime.spawn(task.instrument(span));
+    }
+
+    /// What `work` comes to, if it does without waiting: on this thread. Otherwise it is under way, with its first message sent, and has to be
+    /// awaited in a task.
+    fn at_once<F: Future>(&self, span: &tracing::Span, work: Pin<&mut F>) -> Option<F::Output> {
+        let (_runtime, _span) = (self.runtime.enter(), span.enter());
+        match work.poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(done) => Some(done),
+            Poll::Pending => None,
+        }
     }
 
     /// As [`Adapter::spawn`], for what nobody misses if its caller was killed: so a program that waits for servers can be ended. The work is
@@ -134,9 +151,13 @@ impl Adapter {
     ) {
         let (id, caller) = (request.unique().0, caller(request));
         let in_use = self.filesystem.begin_use();
+        let span = tracing::debug_span!("fuse", operation, request = id);
+        let mut work = Box::pin(AssertUnwindSafe(work).catch_unwind());
+        if let Some(done) = self.at_once(&span, work.as_mut()) {
+            return finish(operation, id, reply, done, answer);
+        }
         let task = async move {
             let _in_use = in_use;
-            let mut work = pin!(AssertUnwindSafe(work).catch_unwind());
             tokio::select! {
                 biased;
                 done = &mut work => finish(operation, id, reply, done, answer),
@@ -149,7 +170,7 @@ impl Adapter {
                 }
             }
         };
-        self.runtime.spawn(task.instrument(tracing::debug_span!("fuse", operation, request = id)));
+        self.runtime.spawn(task.instrument(span));
     }
 
     /// Does `work` on this thread and answers with what it brings. Nothing in it may wait.

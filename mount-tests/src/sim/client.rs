@@ -7,7 +7,7 @@ use super::history::{Deed, Edit, History, Outcome, SyncedUpdate, payload};
 use super::life::Life;
 use super::network::Network;
 use super::servers::Servers;
-use super::world::World;
+use super::world::{SkewedClock, World};
 use bytes::Bytes;
 use std::collections::BTreeSet;
 use std::sync::atomic::AtomicU64;
@@ -230,6 +230,8 @@ pub async fn connect(stage: &Stage, host: &str, life: &Life, patience: Duration)
     let purpose = "simulation".to_owned();
     // With little memory reads go to the providers again and again.
     let memory = if stage.world.chance(500_000) { PAGE } else { CLIENT_MEMORY_DEFAULT };
-    let options = ClientOptions { timeout: patience, host: host.to_owned(), purpose, memory, ..ClientOptions::default() };
+    let (leases, clock) = (stage.world.chance(500_000), SkewedClock::new(&stage.world));
+    let host = host.to_owned();
+    let options = ClientOptions { timeout: patience, host, purpose, memory, leases, clock, ..ClientOptions::default() };
     Cluster::connect(line, vec![Address(MANAGER.to_owned())], options).await
 }

@@ -164,7 +164,7 @@ fn describe(request: &Request) -> String {
         Request::Data(DataRequest::Sync { .. }) | Request::Metadata(MetadataRequest::Sync { .. }) => "sync".to_owned(),
         Request::Metadata(MetadataRequest::Put { nodes }) => format!("put {} nodes", nodes.len()),
         Request::Metadata(MetadataRequest::Get { nodes }) => format!("get {} nodes", nodes.len()),
-        Request::Blob(BlobRequest::Commit { blob, version }) => format!("commit {blob} {version}"),
+        Request::Blob(BlobRequest::Commit { blob, version, .. }) => format!("commit {blob} {version}"),
         other => other.name().to_owned(),
     }
 }

@@ -281,7 +281,8 @@ fn open_manager(config: &Config, cluster: ClusterId) -> Result<Option<Manager>, 
         return Ok(None);
     }
     files::claim(&config.manager_store, cluster)?;
-    let options = ManagerOptions { server: format!("version-manager@{}", config.advertise), ..ManagerOptions::default() };
+    let server = format!("version-manager@{}", config.advertise);
+    let options = ManagerOptions { server, leases: config.leases, ..ManagerOptions::default() };
     Ok(Some(Manager::open(&config.manager_store, options)?))
 }
 

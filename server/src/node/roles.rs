@@ -41,7 +41,8 @@ impl Roles {
             | Request::Change(_)
             | Request::Blob(_)
             | Request::History(_)
-            | Request::Lock(_) => match &self.manager {
+            | Request::Lock(_)
+            | Request::Lease(_) => match &self.manager {
                 Some(manager) => manager.handle(peer, call).await,
                 None => Err(absent("version manager")),
             },
@@ -78,7 +79,8 @@ fn role_of(request: &Request) -> String {
         | Request::Change(_)
         | Request::Blob(_)
         | Request::History(_)
-        | Request::Lock(_) => Role::VersionManager.to_string(),
+        | Request::Lock(_)
+        | Request::Lease(_) => Role::VersionManager.to_string(),
         Request::Placement(_) => "provider-manager".to_owned(),
         Request::Metadata(_) => Role::Metadata.to_string(),
         Request::Data(_) => Role::Data.to_string(),

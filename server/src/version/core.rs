@@ -47,6 +47,13 @@ pub enum Effect {
         /// Its newest version.
         version: VolumeVersion,
     },
+    /// Something changed that a lease on this directory covers.
+    Touched {
+        /// The volume.
+        volume: VolumeId,
+        /// The directory.
+        directory: InodeNumber,
+    },
     /// A volume is gone, with all that waits for something in it.
     Removed(VolumeId),
     /// A session was opened.
@@ -253,20 +260,23 @@ fn change_namespace(
             return Err(Failure::refuse(ErrorKind::InvalidArgument, message));
         }
     };
-    let (reply, version) = match carry_out(kv, now, request) {
+    let (reply, done) = match carry_out(kv, now, request) {
         Ok(done) => done,
         Err(failure) => return admitted.refuse(kv, failure),
     };
     admitted.remember(kv, &Remembered::Change(reply.clone()))?;
-    effects.push(Effect::Changed { volume: request.volume, version });
+    effects.extend(done);
     Ok(reply)
 }
 
-fn carry_out(kv: &mut dyn Kv, now: Timestamp, request: &NamespaceChange) -> Result<(ChangeReply, VolumeVersion), Failure> {
-    let settings = volumes::settings(kv, request.volume)?;
-    let mut txn = VolumeTxn::open(kv, request.volume, now, &request.author)?;
+fn carry_out(kv: &mut dyn Kv, now: Timestamp, request: &NamespaceChange) -> Result<(ChangeReply, Vec<Effect>), Failure> {
+    let volume = request.volume;
+    let settings = volumes::settings(kv, volume)?;
+    let mut txn = VolumeTxn::open(kv, volume, now, &request.author)?;
     let reply = namespace::apply(&mut txn, &request.change, &settings)?;
-    Ok((reply, txn.finish()?))
+    let (version, touched) = txn.finish()?;
+    let touched = touched.into_iter().map(|directory| Effect::Touched { volume, directory });
+    Ok((reply, touched.chain([Effect::Changed { volume, version }]).collect()))
 }
 
 /// The last of the versions that were published is what watchers of the volume wait for.

@@ -107,6 +107,7 @@ pub(super) fn requests() -> Vec<Request> {
         provider_requests(),
         history_requests(),
         lock_requests(),
+        lease_requests(),
     ];
     sets.into_iter().flatten().collect()
 }
@@ -225,7 +226,8 @@ fn blob_requests() -> Vec<Request> {
         ticket(Operation::Write(update())),
         ticket(Operation::Append(update())),
         ticket(Operation::Compact { blob, read_at: version, update: update() }),
-        BlobRequest::Commit { blob, version },
+        BlobRequest::Commit { blob, version, maker: Some(SessionId(6)) },
+        BlobRequest::Commit { blob, version, maker: None },
         BlobRequest::Rebuild { blob, version },
         BlobRequest::Lapsed,
         BlobRequest::Tree { blob, version: Some(version) },
@@ -325,6 +327,28 @@ fn lock_replies() -> Vec<Reply> {
     replies.map(Reply::Lock).into()
 }
 
+fn lease_requests() -> Vec<Request> {
+    let (volume, session) = (VolumeId(2), SessionId(6));
+    let query = Query::LookUp { parent: ROOT, name: name("shot") };
+    let gives_back = vec![(volume, InodeNumber(12))];
+    let requests = [
+        LeaseRequest::Look { volume, session, query },
+        LeaseRequest::Await { session, line: 31, done: 32, gives_back, wait_ms: 33 },
+    ];
+    requests.map(Request::Lease).into()
+}
+
+fn lease_replies() -> Vec<Reply> {
+    let moment = Moment { epoch: 34, version: VolumeVersion(35) };
+    let grant = Some(Grant { line: 31, directories: vec![ROOT, InodeNumber(12)] });
+    let replies = [
+        LeaseReply::Seen { answer: Some(NamespaceAnswer::Attributes(attributes())), moment, grant },
+        LeaseReply::Seen { answer: None, moment, grant: None },
+        LeaseReply::CalledIn { line: 31, number: 32, epoch: 34, directories: vec![(VolumeId(2), ROOT)] },
+    ];
+    replies.map(Reply::Lease).into()
+}
+
 fn history_replies() -> Vec<Reply> {
     let job = CollectionJob { dropped: tree(), older: BlobVersion(3), newer: Some(tree()) };
     let blob = BlobState {
@@ -369,7 +393,7 @@ fn history_replies() -> Vec<Reply> {
 
 /// Replies.
 pub(super) fn replies() -> Vec<Reply> {
-    [manager_replies(), namespace_replies(), provider_replies(), history_replies(), lock_replies()]
+    [manager_replies(), namespace_replies(), provider_replies(), history_replies(), lock_replies(), lease_replies()]
         .into_iter()
         .flatten()
         .collect()

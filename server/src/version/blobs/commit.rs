@@ -82,7 +82,7 @@ fn publish_prefix(
         }
         let entry = log_entry(kv, blob, version)?;
         let tree = tree_of(blob, record.origin.geometry, &entry);
-        let became = show(kv, now, &ticket, &entry, &tree)?;
+        let became = show(kv, now, &ticket, &entry, &tree, effects)?;
         table::put(kv, &table::published(blob, version), &PublishedRecord { inode: ticket.inode, became })?;
         kv.delete(&table::ticket(blob, version))?;
         record.published = tree;
@@ -99,14 +99,17 @@ fn show(
     ticket: &TicketRecord,
     entry: &LogEntry,
     tree: &Tree,
+    effects: &mut Vec<Effect>,
 ) -> Result<Option<VolumeVersion>, KvError> {
-    let shown = VolumeTxn::open(kv, tree.blob.volume, now, &ticket.author).and_then(|mut txn| {
+    let volume = tree.blob.volume;
+    let shown = VolumeTxn::open(kv, volume, now, &ticket.author).and_then(|mut txn| {
         let became = if ticket.compaction {
             namespace::replace_tree(&mut txn, ticket.inode, tree, ticket.stored_bytes).map(|()| None)
         } else {
             namespace::publish_content(&mut txn, ticket.inode, tree, ticket.modified, ticket.stored_bytes)
         }?;
-        txn.finish()?;
+        let (_, touched) = txn.finish()?;
+        effects.extend(touched.into_iter().map(|directory| Effect::Touched { volume, directory }));
         Ok(became)
     });
     match shown {

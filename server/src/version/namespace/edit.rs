@@ -21,6 +21,18 @@ struct Staged {
     new: InodeRecord,
 }
 
+impl Staged {
+    /// The directories whose leases cover what is changed. A new inode is covered by its directory's, which changes as well.
+    fn leased_under(&self, inode: InodeNumber) -> impl Iterator<Item = InodeNumber> {
+        let directory = move |record: &InodeRecord| match &record.place {
+            _ if record.is_directory() => Some(inode),
+            place => place.as_ref().map(|place| place.directory),
+        };
+        let old = self.old.as_ref().map(|old| &old.value);
+        old.and_then(directory).into_iter().chain(old.and_then(|_| directory(&self.new)))
+    }
+}
+
 /// What the change is, for its record.
 pub(super) struct Summary {
     pub(super) kind: ChangeKind,
@@ -272,8 +284,9 @@ impl<'t, 'a> Edit<'t, 'a> {
     }
 
     fn write_inodes(&mut self, n: VolumeVersion) -> Result<(), KvError> {
-        let VolumeTxn { kv, volume, counters, .. } = &mut *self.txn;
+        let VolumeTxn { kv, volume, counters, touched, .. } = &mut *self.txn;
         for (inode, staged) in &self.inodes {
+            touched.extend(staged.leased_under(*inode));
             let was_live = staged.old.as_ref().is_some_and(|old| old.value.links > 0);
             let is_live = staged.new.links > 0;
             let (old_bytes, old_inodes) = staged.old.as_ref().map_or((0, 0), |old| old.value.footprint());

@@ -142,6 +142,19 @@ pub fn head_attributes(kv: &dyn Kv, volume: VolumeId, inode: InodeNumber) -> Res
     Ok(head.map(|head| head.attributes(inode)))
 }
 
+/// The directories whose lease covers the attributes of an inode: a directory's own, that of anything else with one name.
+///
+/// # Errors
+/// [`KvError`] is fatal.
+pub fn leased_under(kv: &dyn Kv, volume: VolumeId, inode: InodeNumber) -> Result<Option<InodeNumber>, KvError> {
+    let Some(head) = view::INODES.head(kv, volume, &keys::of_inode(inode))? else { return Ok(None) };
+    if head.value.is_directory() {
+        return Ok((head.value.links > 0).then_some(inode));
+    }
+    let place = head.value.place.filter(|_| head.value.links == 1);
+    Ok(place.map(|place| place.directory))
+}
+
 /// The newest version of the volume.
 ///
 /// # Errors

@@ -63,6 +63,7 @@ pub fn replace_tree(txn: &mut VolumeTxn<'_>, inode: InodeNumber, tree: &Tree, st
         && let Body::File { tree: current, .. } = &mut head.value.body
     {
         *current = *tree;
+        txn.touched.extend(head.value.place.as_ref().map(|place| place.directory));
         INODES.replace(txn.kv, txn.volume, &key, head.from, &head.value)?;
     }
     // Nothing shows the tree before it any more, or this one.

@@ -5,7 +5,8 @@ use super::keys::{COUNTERS, Key};
 use super::records::{Counters, from_row, to_row};
 use super::refuse;
 use crate::version::kv::{Kv, KvError};
-use weft_common::id::{VolumeId, VolumeVersion};
+use std::collections::BTreeSet;
+use weft_common::id::{InodeNumber, VolumeId, VolumeVersion};
 use weft_common::time::Timestamp;
 use weft_common::wire::{Author, ErrorKind};
 
@@ -22,6 +23,8 @@ pub struct VolumeTxn<'a> {
     pub author: &'a Author,
     pub(super) counters: Counters,
     stored: Counters,
+    /// Directories whose lease covers something that was changed; see [`weft_common::wire::LeaseRequest`].
+    pub(super) touched: BTreeSet<InodeNumber>,
 }
 
 impl std::fmt::Debug for VolumeTxn<'_> {
@@ -38,7 +41,7 @@ impl<'a> VolumeTxn<'a> {
     pub fn open(kv: &'a mut dyn Kv, volume: VolumeId, now: Timestamp, author: &'a Author) -> Result<Self, NamespaceError> {
         let counters = load(&*kv, volume)?;
         let now = now.max(counters.changed);
-        Ok(Self { kv, volume, now, author, stored: counters.clone(), counters })
+        Ok(Self { kv, volume, now, author, stored: counters.clone(), counters, touched: BTreeSet::new() })
     }
 
     /// The newest version, those of this command included.
@@ -47,15 +50,15 @@ impl<'a> VolumeTxn<'a> {
         self.counters.latest
     }
 
-    /// Stores the counters. Returns the volume's newest version.
+    /// Stores the counters. Returns the volume's newest version, and the directories whose lease covers something that was changed.
     ///
     /// # Errors
     /// [`KvError`] is fatal.
-    pub fn finish(self) -> Result<VolumeVersion, KvError> {
+    pub fn finish(self) -> Result<(VolumeVersion, BTreeSet<InodeNumber>), KvError> {
         if self.counters != self.stored {
             store(self.kv, self.volume, &self.counters)?;
         }
-        Ok(self.counters.latest)
+        Ok((self.counters.latest, self.touched))
     }
 }
 

@@ -1,7 +1,7 @@
 //! Requests from the network: which of them are commands, which are reads, and which have to wait.
 
 use super::state_thread::State;
-use super::{Manager, busy};
+use super::{Asker, Manager, busy};
 use crate::version::command::Action;
 use crate::version::failure::Failure;
 use crate::version::kv::KvError;
@@ -55,16 +55,13 @@ impl Manager {
                 let wait = Duration::from_millis(wait_ms.into()).min(call.deadline * 9 / 10);
                 self.watch(volume, at, Query::Watch { after, limit, wait_ms }, wait).await.map(Reply::Query)
             }
-            Request::Query(NamespaceQuery { volume, at, query }) => {
-                let is_short = is_short(&query);
-                let read = move |state: &mut State| Ok(namespace::query(state.machine.kv(), volume, at, &query)?);
-                if is_short { self.judge(self.glance(read).await?) } else { self.ask(read).await }.map(Reply::Query)
-            }
+            Request::Query(NamespaceQuery { volume, at, query }) => self.query(volume, at, query).await.map(Reply::Query),
+            Request::Lease(request) => self.lease(request, call.deadline * 9 / 10).await.map(Reply::Lease),
             Request::Lock(request) => {
                 let patience = call.deadline * 9 / 10;
                 self.lock(call.id, request, patience).await
             }
-            Request::Change(change) => self.submit(call.id, Action::Change(change), false).await,
+            Request::Change(change) => self.submit(call.id, Action::Change(change), Asker::default()).await,
             Request::Blob(request) => self.blob(call.id, request).await,
             Request::Placement(_) | Request::Metadata(_) | Request::Data(_) => {
                 let message = format!(
@@ -78,7 +75,7 @@ impl Manager {
 
     async fn volume(&self, id: RequestId, request: VolumeRequest) -> Result<Reply, ServiceError> {
         if !matches!(request, VolumeRequest::List | VolumeRequest::Get(_)) {
-            return self.submit(id, Action::Volume(request), false).await;
+            return self.submit(id, Action::Volume(request), Asker::default()).await;
         }
         let none = || Failure::refuse(ErrorKind::Internal, "a volume query had no answer");
         self.ask(move |state| volumes::query(state.machine.kv(), &request)?.ok_or_else(none)).await.map(Reply::Volume)
@@ -86,7 +83,9 @@ impl Manager {
 
     async fn session(&self, id: RequestId, request: SessionRequest) -> Result<Reply, ServiceError> {
         match request {
-            SessionRequest::Open { .. } | SessionRequest::Close(_) => self.submit(id, Action::Session(request), false).await,
+            SessionRequest::Open { .. } | SessionRequest::Close(_) => {
+                self.submit(id, Action::Session(request), Asker::default()).await
+            }
             SessionRequest::Renew { session, renewal } => {
                 self.ask(move |state| renew(state, session, renewal)).await.map(Reply::Session)
             }
@@ -99,8 +98,10 @@ impl Manager {
 
     async fn blob(&self, id: RequestId, request: BlobRequest) -> Result<Reply, ServiceError> {
         let reply = match request {
-            BlobRequest::Ticket(request) => return self.submit(id, Action::Ticket(request), false).await,
-            BlobRequest::Commit { blob, version } => return self.submit(id, Action::Commit { blob, version }, true).await,
+            BlobRequest::Ticket(request) => return self.submit(id, Action::Ticket(request), Asker::default()).await,
+            BlobRequest::Commit { blob, version, maker } => {
+                return self.submit(id, Action::Commit { blob, version }, Asker { wait: true, maker }).await;
+            }
             BlobRequest::Rebuild { blob, version } => {
                 let ticket = self.ask(move |state| blobs::rebuild(state.machine.kv(), blob, version)).await?;
                 BlobReply::Granted(Box::new(ticket))
@@ -142,7 +143,7 @@ impl Manager {
         self.judge(self.with_state(read).await?)
     }
 
-    fn judge<R>(&self, seen: Result<R, Failure>) -> Result<R, ServiceError> {
+    pub(super) fn judge<R>(&self, seen: Result<R, Failure>) -> Result<R, ServiceError> {
         match Failure::split(seen) {
             Ok(result) => result,
             Err(KvError(reason)) => {
@@ -154,7 +155,7 @@ impl Manager {
 }
 
 /// Whether a query looks at a few rows, however large the volume is.
-fn is_short(query: &Query) -> bool {
+pub(super) fn is_short(query: &Query) -> bool {
     matches!(
         query,
         Query::LookUp { .. }
@@ -169,6 +170,11 @@ fn is_short(query: &Query) -> bool {
 
 /// Looks for changes, and if there are none has the asker told of the next one: both between the same two commands.
 fn look(state: &mut State, volume: VolumeId, at: At, query: &Query) -> Result<Watched, Failure> {
+    if let Some(over) = state.soft.leases.wait_in(volume) {
+        // What is called in has not happened yet, for those who watch.
+        let nothing = NamespaceAnswer::Changes { changes: Vec::new(), more: false };
+        return Ok(Watched::Nothing(Box::new(nothing), Some(over)));
+    }
     let answer = Box::new(namespace::query(state.machine.kv(), volume, at, query)?);
     match &*answer {
         NamespaceAnswer::Changes { changes, .. } if changes.is_empty() => Ok(Watched::Nothing(answer, state.soft.watch(volume))),
@@ -212,7 +218,7 @@ fn note_request(request: &Request) {
             let (key, inode) = (ticket.key, ticket.inode);
             tracing::debug!(volume = %ticket.volume, %inode, session = %key.session, sequence = key.sequence, "asked for a ticket");
         }
-        Request::Blob(BlobRequest::Commit { blob, version } | BlobRequest::Rebuild { blob, version }) => {
+        Request::Blob(BlobRequest::Commit { blob, version, .. } | BlobRequest::Rebuild { blob, version }) => {
             tracing::debug!(%blob, %version, "asked");
         }
         Request::Change(change) => {

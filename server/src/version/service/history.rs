@@ -1,7 +1,7 @@
 //! Requests about the history: policies, thinning, collection.
 
-use super::Manager;
 use super::state_thread::State;
+use super::{Asker, Manager};
 use crate::version::command::Action;
 use crate::version::failure::Failure;
 use crate::version::garbage::Look;
@@ -25,17 +25,17 @@ impl Manager {
         }
         let reply = match request {
             HistoryRequest::SetPolicy { volume, directory, policy } => {
-                return self.submit(id, Action::SetPolicy { volume, directory, policy }, false).await;
+                return self.submit(id, Action::SetPolicy { volume, directory, policy }, Asker::default()).await;
             }
             HistoryRequest::Thin { ranges, .. } if ranges.len() > RANGES_PER_THINNING_MAX => {
                 let message = format!("{} ranges in one thinning; at most {RANGES_PER_THINNING_MAX}, send several", ranges.len());
                 return Err(ServiceError::new(ErrorKind::InvalidArgument, message));
             }
             HistoryRequest::Thin { volume, directory, ranges } => {
-                return self.submit(id, Action::Thin { volume, directory, ranges }, false).await;
+                return self.submit(id, Action::Thin { volume, directory, ranges }, Asker::default()).await;
             }
             HistoryRequest::Collected { blob, version } => {
-                return self.submit(id, Action::Collected(blob, version), false).await;
+                return self.submit(id, Action::Collected(blob, version), Asker::default()).await;
             }
             HistoryRequest::Work { volume, after } => return self.work(id, volume, after).await,
             HistoryRequest::Policies(volume) => {
@@ -106,7 +106,9 @@ impl Manager {
         };
         let nothing = |next| Ok(Reply::History(HistoryReply::Work { jobs: Vec::new(), more: false, next }));
         match self.ask(look).await? {
-            (Look::Step(after), readers) => self.submit(id, Action::Collect(volume, after, Box::new(readers)), false).await,
+            (Look::Step(after), readers) => {
+                self.submit(id, Action::Collect(volume, after, Box::new(readers)), Asker::default()).await
+            }
             (Look::GoOn(after), _) => nothing(Some(after)),
             (Look::Nothing, _) => nothing(None),
         }

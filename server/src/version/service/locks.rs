@@ -2,7 +2,7 @@
 
 use super::lock_waits::Woken;
 use super::state_thread::State;
-use super::{Manager, busy};
+use super::{Asker, Manager, busy};
 use crate::version::command::Action;
 use crate::version::failure::Failure;
 use crate::version::locks;
@@ -38,7 +38,7 @@ impl Manager {
             let asked = request.clone();
             let reply = match self.ask(move |state| look(state, &asked)).await? {
                 // Somebody may have come in between: then the answer is `InTheWay`, and the client asks again under another key.
-                Look::Log => return self.submit(id, Action::Lock(request), false).await,
+                Look::Log => return self.submit(id, Action::Lock(request), Asker::default()).await,
                 Look::Answer(reply) => reply,
                 Look::TooMany => return Err(busy("locks")),
                 Look::Wait(in_the_way, woken) => match tokio::time::timeout_at(until, woken).await {

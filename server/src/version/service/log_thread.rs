@@ -8,7 +8,7 @@ use crate::version::journal::{LogError, ReplicatedLog};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::{OwnedSemaphorePermit, oneshot, watch};
-use weft_common::id::RequestId;
+use weft_common::id::{RequestId, SessionId};
 use weft_common::limits::COMMANDS_PER_COMMIT_MAX;
 use weft_common::wire::{ErrorKind, Reply, ServiceError};
 
@@ -23,6 +23,8 @@ pub(super) struct Proposal {
     pub(super) bytes: Vec<u8>,
     /// Whether a commit waits until it is published.
     pub(super) wait: bool,
+    /// The session that makes the change, where the command does not say: its own leases are not called in.
+    pub(super) maker: Option<SessionId>,
     /// Whom to tell; nobody, for the manager's own.
     pub(super) answer: Option<oneshot::Sender<Result<Reply, ServiceError>>>,
     /// Its part of the memory for waiting commands.

@@ -20,6 +20,8 @@
 
 mod handle;
 mod history;
+mod leased;
+mod leases;
 mod lock_waits;
 mod locks;
 mod log_thread;
@@ -45,7 +47,7 @@ use std::sync::mpsc::TrySendError;
 use std::time::Duration;
 use tokio::sync::{Semaphore, oneshot, watch};
 use weft_common::clock::{Clock, SystemClock};
-use weft_common::id::RequestId;
+use weft_common::id::{RequestId, SessionId};
 use weft_common::wire::{ErrorKind, Reply, ServiceError, encode};
 use workers::Queue;
 
@@ -61,6 +63,8 @@ pub struct ManagerOptions {
     pub checkpoint_every: Duration,
     /// … or when so many commands are not in it.
     pub checkpoint_commands: u64,
+    /// Whether clients get leases on directories.
+    pub leases: bool,
     /// The time of day that commands get.
     pub clock: Arc<dyn Clock>,
     /// Who does the work.
@@ -74,6 +78,7 @@ impl Default for ManagerOptions {
             server: "version manager".into(),
             checkpoint_every: Duration::from_secs(5),
             checkpoint_commands: 16_384,
+            leases: true,
             clock: Arc::new(SystemClock),
             workers: Workers::Threads,
         }
@@ -113,6 +118,15 @@ pub enum ManagerError {
     /// It stopped because of an error that was logged.
     #[error("the version manager stopped: {0}")]
     Failed(Arc<str>),
+}
+
+/// Who wants something carried out.
+#[derive(Clone, Copy, Debug, Default)]
+struct Asker {
+    /// A commit waits until its version is published.
+    wait: bool,
+    /// The session, where the action does not say.
+    maker: Option<SessionId>,
 }
 
 /// Whether the threads run.
@@ -163,7 +177,7 @@ impl Manager {
     /// [`ServiceError`] of the action itself; `Busy` when too much waits; `NoSpace` when the log's disk is full; `Unavailable` when
     /// the manager stopped (the action may or may not have been carried out).
     pub async fn propose(&self, action: Action) -> Result<Reply, ServiceError> {
-        self.submit(RequestId(0), action, false).await
+        self.submit(RequestId(0), action, Asker::default()).await
     }
 
     /// Runs `read` on the state as of the last durable command.
@@ -208,15 +222,16 @@ impl Manager {
         }
     }
 
-    /// As [`Manager::propose`]; `wait` lets a commit wait until its version is published.
-    async fn submit(&self, request: RequestId, action: Action, wait: bool) -> Result<Reply, ServiceError> {
+    /// As [`Manager::propose`], for somebody.
+    async fn submit(&self, request: RequestId, action: Action, asker: Asker) -> Result<Reply, ServiceError> {
         self.check_running()?;
         let command = Command { time: self.inner.clock.now(), action };
         let bytes = encode(&command).map_err(|error| ServiceError::new(ErrorKind::Internal, error.to_string()))?;
         let permits = (bytes.len() / PERMIT_BYTES + 1) as u32;
         let permit = Arc::clone(&self.inner.budget).try_acquire_many_owned(permits).map_err(|_| busy("commands"))?;
         let (answer, answered) = oneshot::channel();
-        let proposal = Proposal { request, command, bytes, wait, answer: Some(answer), _permit: Some(permit) };
+        let Asker { wait, maker } = asker;
+        let proposal = Proposal { request, command, bytes, wait, maker, answer: Some(answer), _permit: Some(permit) };
         match self.inner.log.try_send(LogJob::Propose(Box::new(proposal))) {
             Ok(()) => answered.await.unwrap_or_else(|_| Err(self.stopped())),
             Err(TrySendError::Full(_)) => Err(busy("commands")),

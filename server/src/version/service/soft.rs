@@ -4,6 +4,7 @@ use crate::version::core::Effect;
 use crate::version::kv::{Kv, KvError};
 use crate::version::namespace::Readers;
 use crate::version::readers::{SessionReads, readers};
+use crate::version::service::leases::Leases;
 use crate::version::service::lock_waits::LockWaits;
 use crate::version::{blobs, garbage, sessions};
 use std::collections::BTreeMap;
@@ -46,14 +47,18 @@ pub(super) struct Soft {
     sweeps: SweepState,
     /// Who waits for locks.
     pub(super) locks: LockWaits,
+    /// Who may answer from memory.
+    pub(super) leases: Leases,
 }
 
 impl Soft {
-    /// Gives every open session and every ticket in flight a fresh lease.
-    pub(super) fn new(kv: &dyn Kv, now: Instant) -> Result<Self, KvError> {
+    /// Gives every open session and every ticket in flight a fresh lease. `line` is a number that no leases of an earlier process had;
+    /// without one none are given.
+    pub(super) fn new(kv: &dyn Kv, now: Instant, line: Option<u64>) -> Result<Self, KvError> {
         let reads = SessionReads::unheard_since(garbage::epoch(kv)?);
         let lease = |session| (session, SessionLease::new(now, reads.clone()));
-        let sessions = sessions::list(kv)?.into_iter().map(|info| lease(info.session)).collect();
+        let sessions: BTreeMap<_, _> = sessions::list(kv)?.into_iter().map(|info| lease(info.session)).collect();
+        let leases = Leases::new(now, !sessions.is_empty(), line);
         let mut tickets = BTreeMap::new();
         blobs::waiting(kv, &mut |waiting| {
             tickets.insert((waiting.blob, waiting.version), now);
@@ -67,6 +72,7 @@ impl Soft {
             waiters: 0,
             sweeps: SweepState::default(),
             locks: LockWaits::default(),
+            leases,
         })
     }
 
@@ -90,8 +96,10 @@ impl Soft {
             }
             Effect::Closed(session) => {
                 self.sessions.remove(&session);
+                self.leases.close(session, now);
             }
             Effect::Unlocked(volume, inode) => self.locks.wake((volume, inode)),
+            Effect::Touched { .. } => {}
         }
     }
 
@@ -138,6 +146,11 @@ impl Soft {
         if let Some(lease) = self.sessions.get_mut(&session) {
             lease.reads = SessionReads::opened(epoch);
         }
+    }
+
+    /// Whether the session is open and stays so.
+    pub(super) fn is_open(&self, session: SessionId) -> bool {
+        self.sessions.get(&session).is_some_and(|lease| !lease.closing)
     }
 
     /// What the session uses of the past, told with its renewal.

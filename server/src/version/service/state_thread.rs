@@ -1,15 +1,16 @@
 //! The state thread: applies durable commands, runs reads between them, keeps leases and checkpoints.
 
+use super::leases::CallId;
 use super::log_thread::{LogJob, Proposal};
 use super::soft::Soft;
 use super::workers::{Jobs, Queue, TICK, Worker};
 use super::{ManagerOptions, Status};
-use crate::version::blobs;
 use crate::version::command::{Action, Command};
 use crate::version::core::{Effect, StateMachine};
 use crate::version::failure::Failure;
 use crate::version::kv::KvError;
 use crate::version::store::RedbKv;
+use crate::version::{blobs, namespace};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -117,7 +118,9 @@ impl State {
         log: Queue<LogJob>,
     ) -> Result<Self, KvError> {
         let now = Instant::now();
-        let soft = Soft::new(machine.kv(), now)?;
+        // Greater than any of an earlier process, as long as the clock is not set back by as many nanoseconds as there are sessions.
+        let line = options.leases.then(|| u64::try_from(options.clock.now().0).unwrap_or_default());
+        let soft = Soft::new(machine.kv(), now, line)?;
         let (checkpoint_every, checkpoint_commands) = (options.checkpoint_every, options.checkpoint_commands);
         let (checkpoint_begun, ticked) = (now, now);
         let clock = Arc::clone(&options.clock);
@@ -151,12 +154,14 @@ impl State {
     fn apply(&mut self, proposal: Proposal) -> Result<(), KvError> {
         let Proposal { request, command: Command { time, action }, wait, .. } = &proposal;
         let (request, wait) = (*request, *wait);
-        if let Some(session) = session_of(action) {
+        let maker = session_of(action);
+        if let Some(session) = maker {
             self.soft.renew(session, Instant::now());
         }
         let outcome = self.machine.apply(&proposal.command)?;
         tracing::trace!(%request, index = self.applied, time = time.0, refused = outcome.reply.is_err(), "applied");
-        self.follow(request, &outcome.effects)?;
+        let call = self.call_in(&outcome.effects, maker.or(proposal.maker));
+        self.follow(request, &outcome.effects, call)?;
         match (&proposal.command.action, &outcome.reply) {
             (Action::Commit { blob, version }, Err(error)) if wait && error.kind == ErrorKind::Busy => {
                 let place = (*blob, *version);
@@ -164,28 +169,61 @@ impl State {
                     self.soft.wait_for_publish(place, answer, error.clone());
                 }
             }
-            _ => proposal.answer(outcome.reply),
+            (action, _) => {
+                let behind = call.map_or_else(|| self.reveals(action), |call| Ok(Some(call)))?;
+                if let Some(answer) = proposal.answer {
+                    self.soft.leases.answer_after(behind, answer, outcome.reply);
+                }
+            }
         }
         Ok(())
     }
 
-    /// Wakes whom the effects concern.
-    fn follow(&mut self, request: RequestId, effects: &[Effect]) -> Result<(), KvError> {
+    /// Calls in the leases of others on what a command changed.
+    fn call_in(&mut self, effects: &[Effect], maker: Option<SessionId>) -> Option<CallId> {
+        let touched = effects.iter().filter_map(|effect| match effect {
+            Effect::Touched { volume, directory } => Some((*volume, *directory)),
+            _ => None,
+        });
+        self.soft.leases.call_in(touched, maker, Instant::now())
+    }
+
+    /// The call under way that the answer to a command must not overtake, though the command changed nothing that is called in.
+    fn reveals(&self, action: &Action) -> Result<Option<CallId>, KvError> {
+        if self.soft.leases.is_quiet() {
+            return Ok(None);
+        }
+        let call = match action {
+            Action::Change(change) => {
+                let directories = change.change.directories().into_iter().flatten();
+                self.soft.leases.call_for(directories.map(|directory| (change.volume, directory)))
+            }
+            Action::Lock(LockRequest::Take { volume, inode, .. }) => {
+                let directory = namespace::leased_under(self.machine.kv(), *volume, *inode)?;
+                self.soft.leases.call_for(directory.map(|directory| (*volume, directory)))
+            }
+            _ => None,
+        };
+        Ok(call)
+    }
+
+    /// Wakes whom the effects concern. What is answered waits for `call`.
+    fn follow(&mut self, request: RequestId, effects: &[Effect], call: Option<CallId>) -> Result<(), KvError> {
         for effect in effects {
             match effect {
                 Effect::Published { blob, version, became } => {
                     tracing::debug!(%request, %blob, %version, became = became.map(|version| version.0), "published");
-                    self.answer_waiters((*blob, *version))?;
+                    self.answer_waiters((*blob, *version), call)?;
                 }
                 Effect::Removed(volume) => {
                     for place in self.soft.waited_for_in(*volume) {
-                        self.answer_waiters(place)?;
+                        self.answer_waiters(place, call)?;
                     }
                 }
                 Effect::Assigned { blob, version } => tracing::debug!(%request, %blob, %version, "ticket"),
                 Effect::Opened(session) => tracing::info!(%request, %session, "session opened"),
                 Effect::Closed(session) => tracing::info!(%request, %session, "session closed"),
-                Effect::Changed { .. } | Effect::Unlocked(..) => {}
+                Effect::Changed { .. } | Effect::Unlocked(..) | Effect::Touched { .. } => {}
             }
             self.soft.note(effect, Instant::now());
             if let Effect::Opened(session) = effect {
@@ -195,15 +233,14 @@ impl State {
         Ok(())
     }
 
-    fn answer_waiters(&mut self, (blob, version): (BlobId, BlobVersion)) -> Result<(), KvError> {
+    fn answer_waiters(&mut self, (blob, version): (BlobId, BlobVersion), call: Option<CallId>) -> Result<(), KvError> {
         let waiters = self.soft.take_waiters((blob, version));
         if waiters.is_empty() {
             return Ok(());
         }
         let reply = Failure::split(blobs::published_reply(self.machine.kv(), blob, version))?.map(Reply::Blob);
         for waiter in waiters {
-            // Its request may have run out of time.
-            let _ = waiter.send(reply.clone());
+            self.soft.leases.answer_after(call, waiter, reply.clone());
         }
         Ok(())
     }
@@ -223,6 +260,7 @@ impl State {
             self.close(session);
         }
         self.soft.forget_gone_waiters();
+        self.soft.leases.tick(self.ticked);
         self.checkpoint_if_due()
     }
 
@@ -253,7 +291,7 @@ impl State {
         let action = Action::Session(SessionRequest::Close(session));
         let command = Command { time: self.clock.now(), action };
         let Ok(bytes) = encode(&command) else { return };
-        let proposal = Proposal { request: RequestId(0), command, bytes, wait: false, answer: None, _permit: None };
+        let proposal = Proposal { request: RequestId(0), command, bytes, wait: false, maker: None, answer: None, _permit: None };
         if self.log.try_send(LogJob::Propose(Box::new(proposal))).is_err() {
             self.soft.still_open(session);
         }

@@ -110,7 +110,7 @@ impl Client {
     }
 
     pub(super) async fn commit(&self, blob: BlobId, version: u64, deadline: Duration) -> Result<u64, ServiceError> {
-        let request = Request::Blob(BlobRequest::Commit { blob, version: BlobVersion(version) });
+        let request = Request::Blob(BlobRequest::Commit { blob, version: BlobVersion(version), maker: None });
         match call(&self.manager, request, deadline).await? {
             Reply::Blob(BlobReply::Published { version, .. }) => Ok(version.0),
             other => panic!("{other:?}"),
