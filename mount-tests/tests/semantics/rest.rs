@@ -6,6 +6,7 @@ use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::FileExt;
 use std::process::{Child, Command};
 use std::time::Duration;
+use weft_common::limits::LEASE_TERM;
 use weft_mount_tests::cluster::{Cluster, Shape};
 use weft_mount_tests::wait::until;
 
@@ -75,6 +76,8 @@ fn a_program_that_waits_can_be_ended() {
     fs::write(mount.path().join("f"), b"x").unwrap();
     let open = File::open(mount.path().join("f")).unwrap();
     cluster.server("manager").kill();
+    // Until then the mount may answer by itself.
+    std::thread::sleep(LEASE_TERM);
     let mut waiting: Vec<Child> = Vec::new();
     for program in ["cat", "stat"] {
         waiting.push(Command::new(program).arg(mount.path().join("f")).spawn().expect("a program"));

@@ -111,6 +111,10 @@ pub(super) struct Book {
     /// The newest own change of each volume; answers from before are not remembered.
     own: BTreeMap<VolumeId, VolumeVersion>,
     done: u64,
+    /// How much of that the manager knows.
+    told: u64,
+    /// Leases are forgotten that the manager does not know of, or whose call it may be waiting for.
+    owes_word: bool,
     directories: HashMap<LeasedDirectory, Directory>,
     homes: HashMap<LeasedDirectory, InodeNumber>,
     /// Names that this client is changing.
@@ -433,7 +437,7 @@ impl Book {
         let all: Vec<_> = self.directories.keys().copied().collect();
         let forgotten = self.drop_directories(all);
         self.leaving.clear();
-        (self.line, self.done, self.believed_since) = (line, 0, None);
+        (self.line, self.done, self.told, self.believed_since) = (line, 0, 0, None);
         self.floor = self.floor.max(epoch);
         forgotten
     }
@@ -444,10 +448,10 @@ impl Book {
         }
     }
 
-    /// What to ask next; `None` while nothing is remembered and nothing is to be given back.
+    /// What to ask next; `None` while nothing is remembered and nothing is to be said.
     pub(super) fn question(&mut self, now: Now) -> (Option<Question>, Forgotten) {
         let forgotten = self.tidy(now);
-        if self.line == 0 || self.is_empty() {
+        if self.is_empty() {
             return (None, forgotten);
         }
         let gives_back = self.leaving.iter().copied().collect();
@@ -469,9 +473,9 @@ impl Book {
         self.drop_directories(out)
     }
 
-    /// Whether nothing is remembered and nothing is to be given back.
+    /// Whether nothing is remembered and nothing is to be said.
     pub(super) fn is_empty(&self) -> bool {
-        self.directories.is_empty() && self.leaving.is_empty()
+        self.directories.is_empty() && self.leaving.is_empty() && self.done == self.told && !self.owes_word
     }
 
     /// Whether so much is remembered that [`Book::question`] should be asked for at once.
@@ -487,9 +491,14 @@ impl Book {
         (line, number, epoch): (u64, u64, u64),
         called_in: &[LeasedDirectory],
     ) -> Forgotten {
-        if line != self.line || question.line != self.line {
-            return if question.line == self.line { self.lost(epoch) } else { Forgotten::default() };
+        if question.line != self.line {
+            return Forgotten::default();
         }
+        if line != self.line {
+            self.owes_word = true;
+            return self.lost(epoch);
+        }
+        self.owes_word = false;
         question.gives_back.iter().for_each(|place| {
             self.leaving.remove(place);
         });
@@ -497,24 +506,25 @@ impl Book {
             self.floor = self.floor.max(epoch);
         }
         let forgotten = self.drop_directories(called_in.iter().copied());
+        self.told = self.told.max(question.done);
         self.done = self.done.max(number);
         self.believe(asked);
         forgotten
     }
 
-    /// The manager does not know of our leases, or knows of others.
+    /// The leases count for nothing any more.
     fn lost(&mut self, epoch: u64) -> Forgotten {
         self.begin_line(0, epoch)
     }
 
     /// The manager does not answer: what is remembered is believed until its term is over, and then it is forgotten.
     pub(super) fn unanswered(&mut self, now: Now) -> Forgotten {
-        if self.believed_for(now).is_zero() {
-            let floor = self.floor;
-            self.lost(floor)
-        } else {
-            Forgotten::default()
+        if !self.believed_for(now).is_zero() || self.directories.is_empty() {
+            return Forgotten::default();
         }
+        self.owes_word = true;
+        let all: Vec<_> = self.directories.keys().copied().collect();
+        self.drop_directories(all)
     }
 
     fn drop_directories(&mut self, places: impl IntoIterator<Item = LeasedDirectory>) -> Forgotten {

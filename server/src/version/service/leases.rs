@@ -6,7 +6,8 @@
 //! memory of what was before is gone. A client that says nothing for [`LEASE_TERM`] has stopped believing what it
 //! remembers, by its own clock, a little earlier than it is given up here ([`LEASE_MARGIN`]).
 //!
-//! All of this is soft. A manager that starts does not know who holds leases, so for one term every change waits as if somebody did.
+//! All of this is soft. A manager that starts does not know what leases an earlier process gave. So every session that was open then is a
+//! *stranger*, who may hold a lease on anything, until it asks in a way that shows that it has forgotten them, or a term is over.
 //!
 //! [`LeaseRequest::Await`]: weft_common::wire::LeaseRequest::Await
 
@@ -43,20 +44,12 @@ struct Holder {
 #[derive(Debug)]
 struct Call {
     directories: Vec<LeasedDirectory>,
-    /// Who has to let go, up to which number.
+    /// Who has to let go, up to which number; of strangers, no number will do.
     awaits: BTreeMap<SessionId, u64>,
-    /// It is not over before, whoever lets go: somebody who is not known may hold leases.
-    not_before: Instant,
     /// By then those who have not let go do not believe anything any more.
     until: Instant,
     answers: Vec<Held>,
     readers: Vec<oneshot::Sender<()>>,
-}
-
-impl Call {
-    fn is_over(&self, now: Instant) -> bool {
-        self.awaits.is_empty() && self.not_before <= now
-    }
 }
 
 /// See the module.
@@ -69,24 +62,27 @@ pub(super) struct Leases {
     calls: BTreeMap<CallId, Call>,
     /// The newest call of each directory that is called in.
     fences: BTreeMap<LeasedDirectory, CallId>,
-    /// Until then there may be leases that an earlier process gave.
-    unknown_until: Option<Instant>,
+    /// Sessions that may hold leases of an earlier process, until then at most.
+    strangers: BTreeSet<SessionId>,
+    strangers_until: Instant,
     last_line: Option<u64>,
     last_call: u64,
     count: usize,
 }
 
 impl Leases {
-    /// No leases are known. `others` tells that there may be some that an earlier process gave; `line` is a number that none of them had.
-    /// Without one, leases are not given at all.
-    pub(super) fn new(now: Instant, others: bool, line: Option<u64>) -> Self {
+    /// No leases are known. `strangers` may hold some that an earlier process gave; `line` is a number that none of them had. Without one,
+    /// leases are not given at all.
+    pub(super) fn new(now: Instant, strangers: BTreeSet<SessionId>, line: Option<u64>) -> Self {
+        let strangers = if line.is_some() { strangers } else { BTreeSet::new() };
         Self {
             holders: BTreeMap::new(),
             by_directory: BTreeMap::new(),
             contested: BTreeMap::new(),
             calls: BTreeMap::new(),
             fences: BTreeMap::new(),
-            unknown_until: (others && line.is_some()).then(|| now + LEASE_TERM + LEASE_MARGIN),
+            strangers,
+            strangers_until: now + LEASE_TERM + LEASE_MARGIN,
             last_line: line,
             last_call: 0,
             count: 0,
@@ -145,6 +141,10 @@ impl Leases {
 
     /// A session's question has arrived: it has let go of what was called in up to `done`, and does not remember `gives_back`.
     pub(super) fn hear(&mut self, (session, line): (SessionId, u64), done: u64, gives_back: &[LeasedDirectory], now: Instant) {
+        // Whoever holds nothing, or something of ours, does not hold anything else.
+        if line == 0 || self.holders.get(&session).is_some_and(|holder| holder.line == line) {
+            self.know(session);
+        }
         let Some(holder) = self.holders.get_mut(&session).filter(|holder| holder.line == line) else { return };
         holder.heard = now;
         holder.called.retain(|(number, _)| *number > done);
@@ -154,7 +154,15 @@ impl Leases {
                 self.count -= 1;
             }
         }
-        self.let_go(session, done, now);
+        self.let_go(session, done);
+    }
+
+    /// A session is no stranger any more.
+    fn know(&mut self, session: SessionId) {
+        if self.strangers.remove(&session) {
+            self.calls.values_mut().for_each(|call| call.awaits.retain(|who, number| *who != session || *number != u64::MAX));
+            self.finish_calls();
+        }
     }
 
     /// What a session that holds `line` is answered, as of `epoch`; and if there is nothing to let go of, who tells when there is.
@@ -177,13 +185,13 @@ impl Leases {
     }
 
     /// A session has let go of what was called in up to `done`.
-    fn let_go(&mut self, session: SessionId, done: u64, now: Instant) {
+    fn let_go(&mut self, session: SessionId, done: u64) {
         for call in self.calls.values_mut() {
             if call.awaits.get(&session).is_some_and(|number| *number <= done) {
                 call.awaits.remove(&session);
             }
         }
-        self.finish_calls(now);
+        self.finish_calls();
     }
 
     /// A change by `maker` touched `directories`: calls in the leases that others have on them. `None` if there is nobody to wait for.
@@ -193,15 +201,15 @@ impl Leases {
         maker: Option<SessionId>,
         now: Instant,
     ) -> Option<CallId> {
-        let unknown_until = self.unknown_until.filter(|until| now < *until);
-        if self.by_directory.is_empty() && self.fences.is_empty() && unknown_until.is_none() {
+        if self.by_directory.is_empty() && self.fences.is_empty() && self.strangers.is_empty() {
             return None;
         }
+        let strangers = self.strangers.iter().filter(|session| Some(**session) != maker);
+        let awaits: BTreeMap<_, _> = strangers.map(|session| (*session, u64::MAX)).collect();
         let mut call = Call {
             directories: directories.into_iter().collect(),
-            awaits: BTreeMap::new(),
-            not_before: unknown_until.unwrap_or(now),
-            until: now,
+            until: if awaits.is_empty() { now } else { self.strangers_until },
+            awaits,
             answers: Vec::new(),
             readers: Vec::new(),
         };
@@ -210,7 +218,6 @@ impl Leases {
             if let Some(before) = self.fences.get(directory).and_then(|id| self.calls.get(id)) {
                 call.awaits.extend(&before.awaits);
                 call.until = call.until.max(before.until);
-                call.not_before = call.not_before.max(before.not_before);
             }
             let holders = self.by_directory.get(directory).cloned().unwrap_or_default();
             for session in holders.into_iter().filter(|session| Some(*session) != maker) {
@@ -232,7 +239,7 @@ impl Leases {
                 }
             }
         }
-        if call.directories.is_empty() || call.is_over(now) {
+        if call.directories.is_empty() || call.awaits.is_empty() {
             return None;
         }
         self.last_call += 1;
@@ -285,17 +292,17 @@ impl Leases {
     }
 
     /// A session is over: it remembers nothing.
-    pub(super) fn close(&mut self, session: SessionId, now: Instant) {
+    pub(super) fn close(&mut self, session: SessionId) {
+        self.strangers.remove(&session);
         if let Some(holder) = self.holders.remove(&session) {
             self.count -= holder.directories.len();
             holder.directories.iter().for_each(|directory| remove_holder(&mut self.by_directory, *directory, session));
         }
-        self.let_go(session, u64::MAX, now);
+        self.let_go(session, u64::MAX);
     }
 
     /// Ends what is over by time alone.
     pub(super) fn tick(&mut self, now: Instant) {
-        self.unknown_until = self.unknown_until.filter(|until| now < *until);
         self.contested.retain(|_, until| now < *until);
         let late = self.calls.values().filter(|call| call.until <= now).flat_map(|call| call.awaits.keys().copied());
         let late: BTreeSet<SessionId> = late.collect();
@@ -304,13 +311,13 @@ impl Leases {
         }
         let is_silent = |holder: &Holder| now.saturating_duration_since(holder.heard) > FORGET_AFTER;
         let silent = self.holders.iter().filter(|(_, holder)| is_silent(holder)).map(|(session, _)| *session);
-        let gone: BTreeSet<SessionId> = silent.chain(late).collect();
-        gone.into_iter().for_each(|session| self.close(session, now));
-        self.finish_calls(now);
+        let strangers = self.strangers.iter().copied().filter(|_| self.strangers_until <= now);
+        let gone: BTreeSet<SessionId> = silent.chain(late).chain(strangers).collect();
+        gone.into_iter().for_each(|session| self.close(session));
     }
 
-    fn finish_calls(&mut self, now: Instant) {
-        let over: Vec<_> = self.calls.iter().filter(|(_, call)| call.is_over(now)).map(|(id, _)| *id).collect();
+    fn finish_calls(&mut self) {
+        let over: Vec<_> = self.calls.iter().filter(|(_, call)| call.awaits.is_empty()).map(|(id, _)| *id).collect();
         for id in over {
             let Some(call) = self.calls.remove(&id) else { continue };
             for directory in &call.directories {

@@ -58,7 +58,7 @@ impl Soft {
         let reads = SessionReads::unheard_since(garbage::epoch(kv)?);
         let lease = |session| (session, SessionLease::new(now, reads.clone()));
         let sessions: BTreeMap<_, _> = sessions::list(kv)?.into_iter().map(|info| lease(info.session)).collect();
-        let leases = Leases::new(now, !sessions.is_empty(), line);
+        let leases = Leases::new(now, sessions.keys().copied().collect(), line);
         let mut tickets = BTreeMap::new();
         blobs::waiting(kv, &mut |waiting| {
             tickets.insert((waiting.blob, waiting.version), now);
@@ -96,7 +96,7 @@ impl Soft {
             }
             Effect::Closed(session) => {
                 self.sessions.remove(&session);
-                self.leases.close(session, now);
+                self.leases.close(session);
             }
             Effect::Unlocked(volume, inode) => self.locks.wake((volume, inode)),
             Effect::Touched { .. } => {}

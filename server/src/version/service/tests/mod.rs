@@ -2,6 +2,7 @@
 
 mod clones;
 mod durability;
+mod leases;
 mod soft;
 mod waiting;
 
