@@ -77,8 +77,10 @@ impl Filesystem {
         };
         match (freshness, newest) {
             (Freshness::Current, _) => true,
+            // Waited for, so that what the kernel reads behind this answer shows it where the file ends: an answer that is under way while
+            // pages are dropped it does not believe.
             (Freshness::Moved, _) => {
-                self.kernel.drop_pages(node);
+                self.kernel.drop_pages_now(node).await;
                 true
             }
             // `tail -f`: what was appended elsewhere is seen, what was rewritten elsewhere is not. If it cannot be told, the
@@ -87,7 +89,7 @@ impl Filesystem {
                 let extends = self.volume.extends(&older, &newer).await.unwrap_or(false);
                 if extends {
                     file.state().follow(node, older);
-                    self.kernel.drop_pages(node);
+                    self.kernel.drop_pages_now(node).await;
                 }
                 extends
             }

@@ -64,7 +64,7 @@ impl Filesystem {
     /// Leases are called in or over: the kernel must not believe any more what it was told of these inodes, and of names in those that
     /// are directories. Waits for nobody.
     pub(crate) fn forget_leased(&self, inodes: &[InodeNumber]) {
-        inodes.iter().for_each(|inode| self.recent.forget(*inode));
+        // What was answered a moment ago may be on its way to the kernel still: an open has to know of it.
         let numbers = |inode: &InodeNumber| {
             let (own, current) = (NodeId::from(*inode), self.nodes.peek(*inode));
             [Some(own), (current != own).then_some(current)].into_iter().flatten()

@@ -1,5 +1,7 @@
 //! What is written down: an operation, when it was under way, and what it answered.
 
+use super::past::split;
+
 /// Nanoseconds of `CLOCK_MONOTONIC`: one machine has one, so moments of different mounts compare.
 pub type Moment = u64;
 
@@ -148,6 +150,18 @@ impl Operation {
             | Self::ReadGrown { path }
             | Self::Follow { path } => path,
             Self::Rename { from, .. } | Self::Link { from, .. } => from,
+        }
+    }
+
+    /// The directories that it is about.
+    #[must_use]
+    pub fn directories(&self) -> Vec<&str> {
+        let of = |path| split(path).0;
+        match self {
+            Self::List { path } => vec![path],
+            Self::Rename { from, to } | Self::Link { from, to } => vec![of(from), of(to)],
+            Self::Replace { draft, path, .. } => vec![of(draft), of(path)],
+            _ => vec![of(self.path())],
         }
     }
 

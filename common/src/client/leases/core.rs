@@ -98,6 +98,8 @@ struct Flight {
     count: u32,
     /// There were several at once, so that it is not known which came last.
     overlapped: bool,
+    /// What the name stood for when the first one went out, if that was known.
+    before: Option<Option<InodeNumber>>,
 }
 
 /// See the module.
@@ -275,8 +277,16 @@ impl Book {
             let flight = self.in_flight.entry((place, name.clone())).or_default();
             flight.overlapped |= flight.count > 0;
             flight.count += 1;
-            let known = self.directories.get_mut(&place).and_then(|directory| directory.names.remove(&name));
-            self.entries -= usize::from(known.is_some());
+            let directory = self.directories.get_mut(&place);
+            let known = directory.and_then(|directory| {
+                let absent = (directory.listed == Listed::All).then_some(None);
+                let named = directory.names.remove(&name);
+                self.entries -= usize::from(named.is_some());
+                named.or(absent)
+            });
+            if flight.count == 1 {
+                flight.before = known;
+            }
             if let Some(inode) = known.flatten() {
                 self.forget_attributes((volume, inode));
             }
@@ -289,13 +299,25 @@ impl Book {
     /// The answer to a change that went out is there.
     pub(super) fn end(&mut self, volume: VolumeId, change: &Change, outcome: Outcome<'_>) -> Forgotten {
         let mut is_certain = true;
+        // What was seen while the change was under way may be from before it.
+        if let Some(inode) = subject(change) {
+            self.forget_attributes((volume, inode));
+        }
         for (directory, name) in names(change) {
             let key = ((volume, directory), name);
             let Some(flight) = self.in_flight.get_mut(&key) else { continue };
             flight.count -= 1;
             is_certain &= !flight.overlapped;
+            let before = flight.before;
             if flight.count == 0 {
                 self.in_flight.remove(&key);
+            }
+            match before {
+                Some(None) => {}
+                Some(Some(inode)) => self.forget_attributes((volume, inode)),
+                // The only change that takes a name from something without telling from what.
+                None if matches!(change, Change::Rename { .. }) => self.forget_files((volume, directory)),
+                None => {}
             }
         }
         match outcome {
@@ -317,6 +339,7 @@ impl Book {
     fn done(&mut self, volume: VolumeId, change: &Change, reply: &ChangeReply) -> Forgotten {
         let is_newest = self.note_own(volume, reply.version);
         let Some(attributes) = &reply.attributes else { return self.forget_directories(volume, change) };
+        self.forget_attributes((volume, attributes.inode));
         let moment = Moment { epoch: self.floor, version: reply.version };
         let is_directory = attributes.kind == FileKind::Directory;
         match change {
@@ -357,10 +380,7 @@ impl Book {
                 }
                 Forgotten::default()
             }
-            _ => {
-                self.forget_attributes((volume, attributes.inode));
-                self.forget_directories(volume, change)
-            }
+            _ => self.forget_directories(volume, change),
         }
     }
 
@@ -430,6 +450,13 @@ impl Book {
             && let Some(attributes) = self.directories.get_mut(&(place.0, *home)).and_then(|home| home.files.get_mut(&place.1))
         {
             *attributes = None;
+        }
+    }
+
+    /// The attributes of nothing in a directory are known.
+    fn forget_files(&mut self, place: LeasedDirectory) {
+        if let Some(directory) = self.directories.get_mut(&place) {
+            directory.files.values_mut().for_each(|attributes| *attributes = None);
         }
     }
 

@@ -200,6 +200,28 @@ fn a_change_may_be_answered_after_a_later_one() {
 }
 
 #[test]
+fn what_was_seen_while_a_change_was_under_way_is_not_known() {
+    let mut memory = Memory::new();
+    memory.seen_file("frame", 4);
+    let link = Change::Link { inode: FRAME, parent: HERE, name: name("other") };
+    memory.book.begin(VOLUME, &link);
+    memory.seen_file("frame", 4);
+    let linked = Attributes { links: 2, ..attributes(FRAME, FileKind::File, 5) };
+    let reply = ChangeReply { version: VolumeVersion(5), attributes: Some(linked) };
+    memory.book.end(VOLUME, &link, Outcome::Done(&reply));
+    assert_eq!(memory.version_of("frame"), None, "it has two names now");
+    // A rename takes the name of what it replaces, which its answer does not tell.
+    memory.seen_file("frame", 6);
+    let (parent, new_parent) = (HERE, HERE);
+    let rename =
+        Change::Rename { parent, name: name("draft"), new_parent, new_name: name("final"), no_replace: false, exchange: false };
+    memory.book.begin(VOLUME, &rename);
+    memory.end(&rename, InodeNumber(51), 7);
+    assert_eq!(memory.known(&Query::Attributes(FRAME)), None, "for all that is known this was the one");
+    assert_eq!(memory.version_of("final"), Some(7));
+}
+
+#[test]
 fn a_rename_moves_what_is_known() {
     let mut memory = Memory::new();
     memory.seen_file("frame", 4);
