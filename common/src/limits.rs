@@ -168,7 +168,7 @@ pub const LEASE_MARGIN: Duration = Duration::from_millis(500);
 /// How long the question for leases that are called in waits at the version manager.
 pub const LEASE_WAIT: Duration = Duration::from_secs(1);
 /// No leases are given on a directory for this long after one was called in, so that several writers cost each other next to nothing.
-pub const LEASE_PAUSE: Duration = Duration::from_secs(0);
+pub const LEASE_PAUSE: Duration = Duration::from_secs(2);
 /// Leases of all clients together; each takes about 150 bytes of the version manager's memory.
 pub const LEASES_MAX: usize = 262_144;
 /// Leases of one client; it gives old ones back before it needs more.

@@ -11,8 +11,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use weft_common::clock::Clock;
 use weft_common::id::ClusterId;
-use weft_common::limits::BACKGROUND_SYNC;
-use weft_common::limits::DELETES_PER_SECOND_DEFAULT;
+use weft_common::limits::{BACKGROUND_SYNC, DELETES_PER_SECOND_DEFAULT, LEASE_PAUSE};
 use weft_common::rpc::Address;
 use weft_common::time::Timestamp;
 use weft_common::wire::ProviderRole;
@@ -116,6 +115,7 @@ impl Process {
             server: MANAGER.to_owned(),
             workers: Workers::Tasks { append: Duration::from_millis(self.world.between(1, 4)) },
             clock: self.clock.clone(),
+            lease_pause: if self.world.chance(500_000) { Duration::ZERO } else { LEASE_PAUSE },
             ..ManagerOptions::default()
         };
         Manager::open_on(table, Box::new(log), Path::new(MANAGER), options)

@@ -73,9 +73,8 @@ impl Manager {
         };
         let (mut answer, mut tells) = self.glance(hear).await?;
         while let Some(told) = tells {
-            if tokio::time::timeout_at(until, told).await.is_err() {
-                break;
-            }
+            // Out of time; or the same client asks anew, and this question is one that it has given up.
+            let Ok(Ok(())) = tokio::time::timeout_at(until, told).await else { break };
             (answer, tells) = self.glance(move |state| called(state, holder)).await?;
         }
         Ok(answer)

@@ -16,7 +16,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 use weft_common::id::{InodeNumber, SessionId, VolumeId};
-use weft_common::limits::{LEASE_MARGIN, LEASE_PAUSE, LEASE_TERM, LEASES_MAX, LEASES_PER_SESSION_MAX};
+use weft_common::limits::{LEASE_MARGIN, LEASE_TERM, LEASES_MAX, LEASES_PER_SESSION_MAX};
 use weft_common::wire::{Grant, LeaseReply, LeasedDirectory, Reply, ServiceError};
 
 /// A call for leases.
@@ -57,8 +57,10 @@ struct Call {
 pub(super) struct Leases {
     holders: BTreeMap<SessionId, Holder>,
     by_directory: BTreeMap<LeasedDirectory, BTreeSet<SessionId>>,
-    /// Directories that several clients work in: no new leases until then.
+    /// Directories that several clients work in: no new leases until then …
     contested: BTreeMap<LeasedDirectory, Instant>,
+    /// … for so long behind each call.
+    pause: Duration,
     calls: BTreeMap<CallId, Call>,
     /// The newest call of each directory that is called in.
     fences: BTreeMap<LeasedDirectory, CallId>,
@@ -72,13 +74,14 @@ pub(super) struct Leases {
 
 impl Leases {
     /// No leases are known. `strangers` may hold some that an earlier process gave; `line` is a number that none of them had. Without one,
-    /// leases are not given at all.
-    pub(super) fn new(now: Instant, strangers: BTreeSet<SessionId>, line: Option<u64>) -> Self {
+    /// leases are not given at all. `pause` is for how long a directory is not leased once its leases were called in.
+    pub(super) fn new(now: Instant, strangers: BTreeSet<SessionId>, line: Option<u64>, pause: Duration) -> Self {
         let strangers = if line.is_some() { strangers } else { BTreeSet::new() };
         Self {
             holders: BTreeMap::new(),
             by_directory: BTreeMap::new(),
             contested: BTreeMap::new(),
+            pause,
             calls: BTreeMap::new(),
             fences: BTreeMap::new(),
             strangers,
@@ -231,7 +234,7 @@ impl Leases {
                 call.until = call.until.max(holder.heard + LEASE_TERM + LEASE_MARGIN);
                 // Helpers and compactions do not come back with the next change.
                 if maker.is_some() {
-                    self.contested.insert(*directory, now + LEASE_PAUSE);
+                    self.contested.insert(*directory, now + self.pause);
                 }
                 if let Some(question) = holder.question.take() {
                     // Its asker may have gone away; then it asks again.

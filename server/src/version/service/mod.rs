@@ -48,6 +48,7 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, oneshot, watch};
 use weft_common::clock::{Clock, SystemClock};
 use weft_common::id::{RequestId, SessionId};
+use weft_common::limits::LEASE_PAUSE;
 use weft_common::wire::{ErrorKind, Reply, ServiceError, encode};
 use workers::Queue;
 
@@ -63,8 +64,10 @@ pub struct ManagerOptions {
     pub checkpoint_every: Duration,
     /// … or when so many commands are not in it.
     pub checkpoint_commands: u64,
-    /// Whether clients get leases on directories.
+    /// Whether clients get leases on directories …
     pub leases: bool,
+    /// … and how long not, after one was called in.
+    pub lease_pause: Duration,
     /// The time of day that commands get.
     pub clock: Arc<dyn Clock>,
     /// Who does the work.
@@ -79,6 +82,7 @@ impl Default for ManagerOptions {
             checkpoint_every: Duration::from_secs(5),
             checkpoint_commands: 16_384,
             leases: true,
+            lease_pause: LEASE_PAUSE,
             clock: Arc::new(SystemClock),
             workers: Workers::Threads,
         }

@@ -54,11 +54,11 @@ pub(super) struct Soft {
 impl Soft {
     /// Gives every open session and every ticket in flight a fresh lease. `line` is a number that no leases of an earlier process had;
     /// without one none are given.
-    pub(super) fn new(kv: &dyn Kv, now: Instant, line: Option<u64>) -> Result<Self, KvError> {
+    pub(super) fn new(kv: &dyn Kv, now: Instant, line: Option<u64>, lease_pause: Duration) -> Result<Self, KvError> {
         let reads = SessionReads::unheard_since(garbage::epoch(kv)?);
         let lease = |session| (session, SessionLease::new(now, reads.clone()));
         let sessions: BTreeMap<_, _> = sessions::list(kv)?.into_iter().map(|info| lease(info.session)).collect();
-        let leases = Leases::new(now, sessions.keys().copied().collect(), line);
+        let leases = Leases::new(now, sessions.keys().copied().collect(), line, lease_pause);
         let mut tickets = BTreeMap::new();
         blobs::waiting(kv, &mut |waiting| {
             tickets.insert((waiting.blob, waiting.version), now);
