@@ -2,8 +2,10 @@
 //! drift with the machine.
 #![allow(clippy::print_stdout, reason = "a measurement speaks on its standard output")]
 
+mod about;
 mod baseline;
 mod history;
+mod html;
 mod machine;
 mod mount;
 mod report;
