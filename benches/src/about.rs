@@ -1,5 +1,4 @@
 //! What a report has to say before its first figure: on which machine, with what, when, and how it is done again.
-#![allow(dead_code, reason = "for reports")]
 
 use serde::{Deserialize, Serialize};
 use std::fs;

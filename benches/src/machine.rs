@@ -16,6 +16,18 @@ pub(crate) fn cpu_seconds(process: u32) -> f64 {
     fields.into_iter().flatten().filter_map(|field| field.parse::<f64>().ok()).sum::<f64>() / TICKS_PER_SECOND
 }
 
+/// Every process of the machine with its parent.
+pub(crate) fn parents() -> Vec<(u32, u32)> {
+    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let ids = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    let with_parent = ids.filter_map(|id| {
+        let text = fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
+        let (_, fields) = text.rsplit_once(')')?;
+        Some((id, fields.split_whitespace().nth(1)?.parse().ok()?))
+    });
+    with_parent.collect()
+}
+
 /// Busy seconds of all processors since the machine started.
 fn busy_seconds() -> f64 {
     let text = fs::read_to_string("/proc/stat").unwrap_or_default();

@@ -8,7 +8,10 @@ mod history;
 mod html;
 mod machine;
 mod mount;
+mod peers;
 mod report;
+mod run;
+mod stop;
 mod store;
 mod system;
 mod work;
@@ -32,6 +35,10 @@ enum What {
     History(history::Arguments),
     /// The work of the table on WeftFS mounts and on the bare disk.
     Mount(mount::Arguments),
+    /// The same work on WeftFS and on other filesystems that are installed.
+    Peers(peers::Arguments),
+    /// Makes the page of a run that `mount` or `peers` recorded.
+    Report(report::Arguments),
     /// A worker of such a row (the bench starts itself with this).
     #[command(hide = true)]
     Work(work::Shift),
@@ -51,6 +58,8 @@ fn main() -> ExitCode {
         What::Store(arguments) => store::run(&arguments),
         What::History(arguments) => history::run(&arguments),
         What::Mount(arguments) => mount::run(&arguments),
+        What::Peers(arguments) => peers::run(&arguments),
+        What::Report(arguments) => report::run(&arguments),
         What::Work(shift) => work::run_worker(&shift),
         What::ServeMount(arguments) => baseline::serve_mount(&arguments),
         What::ServePages(arguments) => baseline::serve_pages(&arguments),

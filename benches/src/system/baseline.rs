@@ -1,6 +1,7 @@
 //! The baselines as mounted systems: processes of this program.
 
 use super::System;
+use crate::report::Kind;
 use crate::work::Row;
 use std::error::Error;
 use std::io::{BufRead, BufReader};
@@ -120,6 +121,18 @@ fn raise_read_ahead(path: &Path) {
 impl System for Baseline {
     fn name(&self) -> &str {
         self.name
+    }
+
+    fn version(&self) -> String {
+        if self.server.is_some() { "FUSE, QUIC, files" } else { "FUSE alone" }.to_owned()
+    }
+
+    fn kind(&self) -> Kind {
+        Kind::Baseline
+    }
+
+    fn encrypts(&self) -> bool {
+        self.server.is_some()
     }
 
     fn folder(&self) -> &Path {

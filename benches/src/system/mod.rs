@@ -2,12 +2,15 @@
 
 mod baseline;
 mod disk;
+mod peer;
 mod weft;
 
 pub(crate) use baseline::{Baseline, PageServer};
 pub(crate) use disk::Disk;
+pub(crate) use peer::{Peer, RECIPES, Recipe};
 pub(crate) use weft::Weft;
 
+use crate::report::Kind;
 use crate::work::{Keep, Row};
 use std::error::Error;
 use std::fmt::Debug;
@@ -17,6 +20,17 @@ use std::path::Path;
 pub(crate) trait System: Debug {
     /// What it is called in tables.
     fn name(&self) -> &str;
+
+    /// Which version of it this is, in words of its own; empty if it has none.
+    fn version(&self) -> String;
+
+    /// What it is to a comparison.
+    fn kind(&self) -> Kind;
+
+    /// Whether what goes over its network is encrypted.
+    fn encrypts(&self) -> bool {
+        false
+    }
 
     /// Where work may be done.
     fn folder(&self) -> &Path;
@@ -30,6 +44,11 @@ pub(crate) trait System: Debug {
     /// Whether a row makes sense on it.
     fn takes(&self, _row: &Row) -> bool {
         true
+    }
+
+    /// A process in whose network workers have to be, if its tools need to reach its servers.
+    fn network(&self) -> Option<u32> {
+        None
     }
 
     /// How it keeps old states of files.

@@ -1,9 +1,12 @@
 //! WeftFS in the shapes in which it is used: a local volume, and a cluster of separate processes.
 
 use super::System;
+use crate::report::Kind;
 use crate::work::Keep;
 use std::error::Error;
 use std::path::{Path, PathBuf};
+use std::process::Command;
+use weft_mount_tests::binaries::path_of;
 use weft_mount_tests::cluster::Cluster;
 use weft_mount_tests::mount::Mount;
 
@@ -54,6 +57,19 @@ impl Weft {
 impl System for Weft {
     fn name(&self) -> &str {
         &self.name
+    }
+
+    fn version(&self) -> String {
+        let output = Command::new(path_of("weft")).arg("--version").output();
+        output.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned()).unwrap_or_default()
+    }
+
+    fn kind(&self) -> Kind {
+        Kind::Weft
+    }
+
+    fn encrypts(&self) -> bool {
+        matches!(self.servers, Servers::Cluster { .. })
     }
 
     fn folder(&self) -> &Path {

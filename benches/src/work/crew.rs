@@ -2,6 +2,7 @@
 
 use super::{CAP, Data, Done, Keep, Part, Row};
 use crate::machine::cpu_seconds;
+use crate::stop::{self, Stoppable};
 use serde::{Deserialize, Serialize};
 use std::error::Error;
 use std::io::{self, BufRead, BufReader, Write};
@@ -72,43 +73,76 @@ fn now() -> f64 {
     time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
 }
 
+/// Under which conditions a crew works.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place {
+    /// Sizes and counts are divided by this.
+    pub(crate) shrink: u64,
+    /// How old states of files are kept.
+    pub(crate) keep: Keep,
+    /// A process whose network workers share, if it is not ours.
+    pub(crate) network: Option<u32>,
+}
+
+impl Place {
+    /// This program, started in the right network. `nsenter` becomes it, so that its process id is the worker's.
+    fn command(self) -> io::Result<Command> {
+        let program = std::env::current_exe()?;
+        let Some(process) = self.network else { return Ok(Command::new(program)) };
+        let mut command = Command::new("nsenter");
+        command.arg(format!("--net=/proc/{process}/ns/net")).arg("--").arg(program);
+        Ok(command)
+    }
+}
+
+/// A worker, and where it speaks.
+#[derive(Debug)]
+struct Worker {
+    stoppable: Option<Stoppable>,
+    process: Child,
+    output: BufReader<ChildStdout>,
+}
+
 /// All workers of a row, ready.
 #[derive(Debug)]
-pub(crate) struct Crew(Vec<(Child, BufReader<ChildStdout>)>);
+pub(crate) struct Crew(Vec<Worker>);
 
 impl Crew {
     /// Starts the workers of a row, or the one that prepares it, and waits until all are ready.
-    pub(crate) fn assemble(row: &Row, folder: &Path, shrink: u64, keep: Keep, setup: bool) -> io::Result<Self> {
+    pub(crate) fn assemble(row: &Row, folder: &Path, place: Place, setup: bool) -> Result<Self, Box<dyn Error>> {
         let mut crew = Self(Vec::new());
         for index in 0..if setup { 1 } else { row.processes } {
-            let mut command = Command::new(std::env::current_exe()?);
-            command.args(["work", "--row", row.name, "--index", &index.to_string(), "--shrink", &shrink.to_string()]);
+            let mut command = place.command()?;
+            command.args(["work", "--row", row.name, "--index", &index.to_string(), "--shrink", &place.shrink.to_string()]);
             command.arg("--folder").arg(folder);
-            if let Some(keep) = clap::ValueEnum::to_possible_value(&keep) {
+            if let Some(keep) = clap::ValueEnum::to_possible_value(&place.keep) {
                 command.args(["--keep", keep.get_name()]);
             }
             if setup {
                 command.arg("--setup");
             }
             let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
-            let output = child.stdout.take().ok_or(io::ErrorKind::BrokenPipe)?;
-            crew.0.push((child, BufReader::new(output)));
+            let output = child.stdout.take().ok_or("a worker without output")?;
+            let stoppable = Some(Stoppable::new(child.id()));
+            crew.0.push(Worker { stoppable, process: child, output: BufReader::new(output) });
         }
-        for (_, output) in &mut crew.0 {
-            output.read_line(&mut String::new())?;
+        // Whoever was started behind a signal is dropped here.
+        stop::check()?;
+        for worker in &mut crew.0 {
+            worker.output.read_line(&mut String::new())?;
         }
         Ok(crew)
     }
 
     /// Lets all begin at once and waits for the last one.
     pub(crate) fn work(&mut self) -> Result<Done, Box<dyn Error>> {
-        for (child, _) in &mut self.0 {
-            child.stdin.take().ok_or("a worker went home")?.write_all(b"go\n")?;
+        for worker in &mut self.0 {
+            worker.process.stdin.take().ok_or("a worker went home")?.write_all(b"go\n")?;
         }
         let mut all = Done { began: f64::INFINITY, ..Done::default() };
-        for (_, output) in &mut self.0 {
+        for worker in &mut self.0 {
             let mut line = String::new();
-            output.read_line(&mut line)?;
+            worker.output.read_line(&mut line)?;
             match serde_json::from_str(&line).map_err(|_| "a worker ended without a report")? {
                 Report::Done(done) => {
                     all.bytes += done.bytes;
@@ -127,10 +161,11 @@ impl Crew {
 
 impl Drop for Crew {
     fn drop(&mut self) {
-        for (child, _) in &mut self.0 {
+        for worker in &mut self.0 {
+            worker.stoppable = None;
             // Whoever reported ends by itself; whoever did not must not stay. An error means that it is gone.
-            let _ = child.kill();
-            let _ = child.wait();
+            let _ = worker.process.kill();
+            let _ = worker.process.wait();
         }
     }
 }

@@ -9,7 +9,7 @@ mod random;
 mod small;
 mod versions;
 
-pub(crate) use crew::{Crew, Shift, run_worker};
+pub(crate) use crew::{Crew, Place, Shift, run_worker};
 
 use serde::{Deserialize, Serialize};
 use std::io;
