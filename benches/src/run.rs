@@ -6,7 +6,7 @@ use crate::machine::{Meter, Usage, drop_caches, forget_peak, peak_mib, settle};
 use crate::report::{Contender, Figure, Head, Record, write_page};
 use crate::stop;
 use crate::system::{PageServer, System};
-use crate::work::{Before, Crew, Place, Row, chosen};
+use crate::work::{Before, Crew, Place, Row, chosen, remove};
 use std::error::Error;
 use std::fs;
 use std::path::PathBuf;
@@ -117,7 +117,7 @@ fn one_round(
     }
     stop::check()?;
     for system in systems.iter() {
-        if let Err(error) = fs::remove_dir_all(round_folder(system.as_ref(), round)) {
+        if let Err(error) = remove(&round_folder(system.as_ref(), round), system.keep()) {
             failures.push(format!("removing what round {round} wrote on {}: {error}", system.name()));
         }
     }

@@ -94,6 +94,9 @@ fn ratios(record: &Record, page: &mut Page) {
     let systems = &record.head.systems;
     let wefts: Vec<usize> = (0..systems.len()).filter(|place| systems[*place].kind == Kind::Weft).collect();
     for encrypted in [false, true] {
+        if encrypted && !systems.iter().any(|system| system.kind == Kind::Peer && system.encrypts) {
+            continue;
+        }
         let best = if encrypted { "best that encrypts" } else { "best peer" };
         let own = wefts.iter().map(|place| systems[*place].name.as_str());
         let mut table = Table::new(["work", best, "rate"].into_iter().chain(own));

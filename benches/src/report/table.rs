@@ -1,7 +1,7 @@
 //! A run as text for a terminal.
 
 use super::figure::{Typical, median};
-use super::record::{Kind, Record};
+use super::record::{Contender, Kind, Record};
 use super::targets::verdicts;
 use std::fmt;
 
@@ -53,17 +53,20 @@ impl Record {
     fn write_ratios(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let wefts: Vec<usize> =
             (0..self.head.systems.len()).filter(|place| self.head.systems[*place].kind == Kind::Weft).collect();
+        if wefts.is_empty() {
+            return Ok(());
+        }
         for encrypted in [false, true] {
+            let is_meant = |system: &Contender| system.kind == Kind::Peer && (system.encrypts || !encrypted);
+            if !self.head.systems.iter().any(is_meant) {
+                continue;
+            }
             let what = if encrypted { "ratio to the best that encrypts" } else { "ratio to the best peer" };
-            writeln!(
-                f,
-                "\n{what:<24} {:<15}{}",
-                "",
-                wefts.iter().map(|place| format!("{:>9}", self.head.systems[*place].name)).collect::<String>()
-            )?;
+            write!(f, "\n{what:<40}")?;
+            wefts.iter().try_for_each(|place| write!(f, "{:>9}", self.head.systems[*place].name))?;
+            writeln!(f)?;
             for row in &self.rows {
-                let best = self.best(row, |system| system.kind == Kind::Peer && (system.encrypts || !encrypted));
-                let Some((peer, best)) = best else { continue };
+                let Some((peer, best)) = self.best(row, is_meant) else { continue };
                 write!(f, "{row:<24} {:<15}", self.head.systems[peer].name)?;
                 for place in &wefts {
                     let ratio = self.typical(row, *place).map(|own| own.rate / best.rate);

@@ -10,6 +10,7 @@ mod small;
 mod versions;
 
 pub(crate) use crew::{Crew, Place, Shift, run_worker};
+pub(crate) use versions::remove;
 
 use serde::{Deserialize, Serialize};
 use std::io;

@@ -34,6 +34,17 @@ fn write(part: &mut Part<'_>, path: &Path) -> io::Result<()> {
     close(file)
 }
 
+/// Removes a round's folder. Snapshots that belong to a directory go first: it counts as not empty while it has any.
+pub(crate) fn remove(folder: &Path, keep: Keep) -> io::Result<()> {
+    let snapshots = folder.join("states/.snap");
+    if keep == Keep::SnapshotDirectory && snapshots.exists() {
+        for snapshot in fs::read_dir(snapshots)? {
+            fs::remove_dir(snapshot?.path())?;
+        }
+    }
+    fs::remove_dir_all(folder)
+}
+
 fn keep(how: Keep, from: &Path, to: &Path) -> io::Result<()> {
     let mut command = match how {
         Keep::Always => return Ok(()),

@@ -19,6 +19,7 @@ pub(super) const CEPH: Recipe = Recipe {
     start,
     client,
     adjust: nothing_to_adjust,
+    cache: None,
     keep: Keep::SnapshotDirectory,
 };
 

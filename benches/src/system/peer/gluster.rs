@@ -17,6 +17,7 @@ pub(super) const DISTRIBUTED: Recipe = Recipe {
     start: spread,
     client,
     adjust: nothing_to_adjust,
+    cache: None,
     keep: Keep::Copy,
 };
 pub(super) const REPLICATED: Recipe = Recipe { key: "gluster2", name: "Gluster rep2", start: replicated, ..DISTRIBUTED };

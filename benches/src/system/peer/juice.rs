@@ -17,6 +17,7 @@ pub(super) const JUICE: Recipe = Recipe {
     start,
     client,
     adjust: nothing_to_adjust,
+    cache: Some("cache"),
     keep: Keep::JuiceClone,
 };
 
@@ -37,7 +38,6 @@ fn start(space: &mut Space) -> Outcome<()> {
 fn client(space: &Space, at: &Path) -> Command {
     let mut command = space.client("juicefs");
     command.args(["mount", "--no-usage-report", "--backup-meta", "0", "--cache-dir", &space.at("cache")]);
-    // A cache that a remount forgets is measured as cold: the folder of the cache would be the disk of the store again.
-    command.args(["--cache-size", "0", "--log", &space.at("juicefs.log"), &metadata()]).arg(at);
+    command.args(["--log", &space.at("juicefs.log"), &metadata()]).arg(at);
     command
 }

@@ -50,6 +50,8 @@ pub(crate) struct Recipe {
     client: fn(&Space, &Path) -> Command,
     /// What is to be set once it is mounted.
     adjust: fn(&Space, &Path) -> Outcome<()>,
+    /// A folder of its home in which the client keeps what it read.
+    cache: Option<&'static str>,
     keep: Keep,
 }
 
@@ -195,6 +197,9 @@ impl System for Peer {
     /// The client alone: what servers remember is no matter of what clients have cached, and none of them can be told to forget it.
     fn remount(&mut self) -> Outcome<()> {
         self.unmount()?;
+        if let Some(cache) = self.recipe.cache.map(|name| self.space.home().join(name)).filter(|cache| cache.exists()) {
+            fs::remove_dir_all(cache)?;
+        }
         self.mount()
     }
 

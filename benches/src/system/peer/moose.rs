@@ -18,6 +18,7 @@ pub(super) const GOAL_1: Recipe = Recipe {
     start,
     client,
     adjust: one_copy,
+    cache: None,
     keep: Keep::MooseSnapshot,
 };
 pub(super) const GOAL_2: Recipe = Recipe { key: "moosefs2", name: "MooseFS goal 2", adjust: two_copies, ..GOAL_1 };

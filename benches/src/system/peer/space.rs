@@ -15,6 +15,7 @@ use std::io::{BufRead, BufReader};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
+use std::time::{Duration, Instant};
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
@@ -147,20 +148,37 @@ impl Space {
         Ok(())
     }
 
-    /// Runs a tool inside to its end.
+    /// Runs a tool inside to its end, and not longer than until a signal comes: what is left of it then ends with the space.
     pub(super) fn run(&self, program: &str, arguments: &[&str]) -> Outcome<()> {
         let mut command = self.inside("timeout");
         command.arg(TOOL_SECONDS).arg(find(program).unwrap_or_else(|| program.into())).args(arguments);
-        succeed(&mut command)
+        let _ = fs::remove_file(self.home.join("tool.log"));
+        let mut tool = self.spawn(command, "tool")?;
+        loop {
+            if let Some(status) = tool.try_wait()? {
+                let said = self.log("tool");
+                return if status.success() {
+                    Ok(())
+                } else {
+                    Err(format!("{program} ended with {status}: {}", said.trim()).into())
+                };
+            }
+            if let Err(stopped) = crate::stop::check() {
+                let _ = tool.kill();
+                let _ = tool.wait();
+                return Err(stopped);
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 
     /// Runs a tool inside until it succeeds: a server may not listen yet.
     pub(super) fn retry(&self, program: &str, arguments: &[&str]) -> Outcome<()> {
-        let began = std::time::Instant::now();
+        let began = Instant::now();
         loop {
             crate::stop::check()?;
             match self.run(program, arguments) {
-                Err(_) if began.elapsed() < super::PATIENCE => std::thread::sleep(std::time::Duration::from_millis(200)),
+                Err(_) if began.elapsed() < super::PATIENCE => std::thread::sleep(Duration::from_millis(200)),
                 outcome => return outcome,
             }
         }

@@ -17,6 +17,7 @@ pub(super) const SSHFS: Recipe = Recipe {
     start,
     client,
     adjust: nothing_to_adjust,
+    cache: None,
     keep: Keep::Copy,
 };
 
