@@ -27,6 +27,8 @@ type Outcome<T> = Result<T, Box<dyn Error>>;
 
 /// Longest that a peer may take to start, to be mounted, to take its first file, or to be unmounted.
 const PATIENCE: Duration = Duration::from_secs(90);
+/// Longest that clients are started again.
+const GIVES_UP: Duration = Duration::from_secs(30);
 
 /// How to set up a peer.
 #[derive(Debug)]
@@ -111,21 +113,32 @@ impl Peer {
         Ok(peer)
     }
 
+    /// A client that gives up is started again for a while: its server may not listen yet.
     fn mount(&mut self) -> Outcome<()> {
-        let mut client = self.space.spawn((self.recipe.client)(&self.space, &self.path), "client")?;
         let began = Instant::now();
-        while !is_mounted(&self.path) {
-            stop::check()?;
-            let ended = client.try_wait()?;
-            if ended.is_some() || began.elapsed() > PATIENCE {
-                let _ = client.kill();
-                let _ = client.wait();
+        loop {
+            let mut client = self.space.spawn((self.recipe.client)(&self.space, &self.path), "client")?;
+            let ended = loop {
+                if is_mounted(&self.path) {
+                    self.client = Some(client);
+                    return Ok(());
+                }
+                let (ended, stopped) = (client.try_wait()?, stop::check());
+                if stopped.is_err() || (ended.is_none() && began.elapsed() > PATIENCE) {
+                    let _ = client.kill();
+                    let _ = client.wait();
+                }
+                stopped?;
+                if ended.is_some() || began.elapsed() > PATIENCE {
+                    break ended;
+                }
+                std::thread::sleep(Duration::from_millis(20));
+            };
+            if began.elapsed() > GIVES_UP {
                 return Err(format!("it was not mounted ({ended:?}); its client said:\n{}", self.space.log("client")).into());
             }
-            std::thread::sleep(Duration::from_millis(20));
+            std::thread::sleep(Duration::from_millis(200));
         }
-        self.client = Some(client);
-        Ok(())
     }
 
     /// Servers may still be looking for one another when the mount is there already.
