@@ -147,10 +147,12 @@ fn measure(row: &Row, system: &mut dyn System, round: usize, arguments: &Argumen
     if row.needs_setup(&folder) {
         Crew::assemble(row, &folder, place, true)?.work()?;
     }
+    stop::check()?;
     if row.before == Before::Cold {
         system.remount()?;
         drop_caches()?;
     }
+    stop::check()?;
     settle(patience)?;
     let folder = round_folder(system, round);
     let mut crew = Crew::assemble(row, &folder, place, false)?;

@@ -97,7 +97,7 @@ impl Bars {
 
 /// Targets in ink; if there is more than one kind, the others in colours from the far end of the palette.
 fn reference_colour(number: usize) -> plotters::style::RGBColor {
-    if number == 0 { INK } else { colour(11 - number % 11) }
+    if number == 0 { INK } else { colour(13 - number % 13) }
 }
 
 fn present(series: &Series) -> impl Iterator<Item = (usize, f64)> {

@@ -36,7 +36,7 @@ pub(super) const TEXT: u32 = 12;
 pub(super) const INK: RGBColor = RGBColor(0x20, 0x20, 0x20);
 pub(super) const RULE: RGBColor = RGBColor(0xdd, 0xdd, 0xdd);
 /// Legible on white and on black, and told apart by those who do not see all colours (the first seven: Okabe and Ito, "Color Universal Design").
-const PALETTE: [RGBColor; 12] = [
+const PALETTE: [RGBColor; 14] = [
     RGBColor(0x00, 0x72, 0xb2),
     RGBColor(0xe6, 0x9f, 0x00),
     RGBColor(0x00, 0x9e, 0x73),
@@ -49,6 +49,8 @@ const PALETTE: [RGBColor; 12] = [
     RGBColor(0xa6, 0x56, 0x28),
     RGBColor(0x4d, 0x9a, 0x9a),
     RGBColor(0xf0, 0x65, 0x9a),
+    RGBColor(0x6b, 0x8e, 0x23),
+    RGBColor(0x5b, 0x6b, 0xd6),
 ];
 
 pub(super) fn colour(place: usize) -> RGBColor {

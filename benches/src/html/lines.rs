@@ -137,7 +137,7 @@ fn dashes(points: Vec<(f64, f64)>, style: ShapeStyle) -> DashedLineSeries<std::v
 }
 
 fn level_colour(number: usize) -> RGBColor {
-    if number == 0 { INK } else { colour(11 - number % 11) }
+    if number == 0 { INK } else { colour(13 - number % 13) }
 }
 
 /// A share as percent, with as many places as it takes to tell it from all.
