@@ -2,7 +2,7 @@
 
 use crate::binaries::path_of;
 use crate::mount::{EVERYTHING, Mount, QUIET};
-use crate::network::{Network, Site, command_at};
+use crate::network::{Network, Place, Site, command_at};
 use crate::port::Port;
 use crate::process::{Process, refuse, succeed};
 use crate::wait::until;
@@ -54,14 +54,16 @@ impl Shape {
 struct Server {
     config: PathBuf,
     log: PathBuf,
+    /// Where it runs, if not here.
+    site: Option<Site>,
     process: Option<Process>,
     /// How often it was started.
     starts: usize,
 }
 
 impl Server {
-    fn start(&mut self, site: Option<&Site>) {
-        let mut command = command_at(site, path_of("weftd"));
+    fn start(&mut self) {
+        let mut command = command_at(self.site.as_ref(), path_of("weftd"));
         command.arg("--config").arg(&self.config);
         self.process = Some(Process::start(command, &self.log));
         self.starts += 1;
@@ -82,7 +84,7 @@ pub struct Cluster {
     servers: Vec<Server>,
     manager: String,
     ports: Vec<Port>,
-    /// Where the servers and the tools run, if not here.
+    /// Where the tools run, and servers that have no place of their own, if not here.
     site: Option<Site>,
     /// Nobody logs single operations.
     is_quiet: bool,
@@ -132,41 +134,62 @@ impl Cluster {
         Self::start_at(&std::env::temp_dir(), (Some(network.hub()), true), manager, Vec::new(), metadata, data)
     }
 
-    fn start_at(
-        parent: &Path,
-        (site, is_quiet): (Option<Site>, bool),
-        manager: String,
-        ports: Vec<Port>,
-        metadata: usize,
-        data: usize,
-    ) -> Self {
-        let folder = tempfile::tempdir_in(parent).expect("a folder");
-        let mut init = Command::new(path_of("weftd"));
-        init.args(["init", "--listen", &manager, "--dir"]).arg(folder.path().join("cluster"));
-        succeed(init);
-        let mut cluster = Self { servers: Vec::new(), manager, ports, site, is_quiet, mounts: 0, folder };
-        cluster.add_server("manager", "version-manager");
-        for number in 1..=metadata {
-            cluster.add_server(&format!("metadata{number}"), "metadata");
-        }
-        for number in 1..=data {
-            cluster.add_server(&format!("data{number}"), "data");
+    /// As [`Cluster::start_quiet_in`], every server at a place of its own; the tools run at the manager's. Places may be the same.
+    ///
+    /// # Panics
+    /// As [`Cluster::start`].
+    #[must_use]
+    pub fn start_spread(parent: &Path, manager: &Place, metadata: &[Place], data: &[Place]) -> Self {
+        let address = format!("{}:{FIRST_PORT}", manager.address);
+        let mut cluster = Self::prepare(parent, (Some(manager.site.clone()), true), address, Vec::new());
+        for (role, places) in [("metadata", metadata), ("data", data)] {
+            for (number, place) in places.iter().enumerate() {
+                let listen = format!("{}:{}", place.address, FIRST_PORT + cluster.servers.len());
+                cluster.add_server(&format!("{role}{}", number + 1), role, listen, Some(place.site.clone()));
+            }
         }
         cluster.start_servers();
         cluster.wait_until_complete();
         cluster
     }
 
-    fn start_servers(&mut self) {
-        let site = self.site.as_ref();
-        self.servers.iter_mut().for_each(|server| server.start(site));
+    fn start_at(
+        parent: &Path,
+        site: (Option<Site>, bool),
+        manager: String,
+        ports: Vec<Port>,
+        metadata: usize,
+        data: usize,
+    ) -> Self {
+        let mut cluster = Self::prepare(parent, site, manager, ports);
+        for (role, count) in [("metadata", metadata), ("data", data)] {
+            for number in 1..=count {
+                let (listen, site) = (cluster.reserve_port(), cluster.site.clone());
+                cluster.add_server(&format!("{role}{number}"), role, listen, site);
+            }
+        }
+        cluster.start_servers();
+        cluster.wait_until_complete();
+        cluster
     }
 
-    fn add_server(&mut self, name: &str, role: &str) {
-        let listen = match role {
-            "version-manager" => self.manager.clone(),
-            _ => self.reserve_port(),
-        };
+    /// A cluster of a manager alone, which does not run yet.
+    fn prepare(parent: &Path, (site, is_quiet): (Option<Site>, bool), manager: String, ports: Vec<Port>) -> Self {
+        let folder = tempfile::tempdir_in(parent).expect("a folder");
+        let mut init = Command::new(path_of("weftd"));
+        init.args(["init", "--listen", &manager, "--dir"]).arg(folder.path().join("cluster"));
+        succeed(init);
+        let mut cluster = Self { servers: Vec::new(), manager, ports, site, is_quiet, mounts: 0, folder };
+        let (listen, site) = (cluster.manager.clone(), cluster.site.clone());
+        cluster.add_server("manager", "version-manager", listen, site);
+        cluster
+    }
+
+    fn start_servers(&mut self) {
+        self.servers.iter_mut().for_each(Server::start);
+    }
+
+    fn add_server(&mut self, name: &str, role: &str, listen: String, site: Option<Site>) {
         // What a test in a network does is many operations, and a log of each would be most of the work.
         let log = if self.is_quiet { "info" } else { "info,weft_server=debug,weft_common=debug" };
         let text = format!(
@@ -176,7 +199,7 @@ impl Cluster {
         let config = self.folder.path().join(format!("{name}.toml"));
         std::fs::write(&config, text).expect("a configuration file");
         let log = self.folder.path().join(format!("{name}.log"));
-        self.servers.push(Server { config, log, process: None, starts: 0 });
+        self.servers.push(Server { config, log, site, process: None, starts: 0 });
     }
 
     fn reserve_port(&mut self) -> String {
@@ -341,7 +364,7 @@ impl Cluster {
     pub fn restart_killed(&mut self) {
         for server in &mut self.servers {
             if server.process.as_mut().is_none_or(|process| process.ended().is_some()) {
-                server.start(self.site.as_ref());
+                server.start();
             }
         }
         self.wait_until_complete();

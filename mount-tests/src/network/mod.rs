@@ -2,7 +2,10 @@
 //!
 //! The servers live in the *hub*, each mount in a namespace with one interface to the hub's bridge. So mounts reach one another only
 //! through the servers, as on machines of their own. Only network namespaces are made: files and processes are shared, so the test
-//! sees every mountpoint, and a mount sees the names of the threads that call it.
+//! sees every mountpoint, and a mount sees the names of the threads that call it. In [`wired`] every server has a host of its own too,
+//! and what joins them is as fast as one says.
+
+pub mod wired;
 
 use crate::process::run;
 use std::fs::File;
@@ -35,6 +38,15 @@ impl Namespace {
     fn file(&self) -> PathBuf {
         PathBuf::from("/run/netns").join(&self.0)
     }
+
+    /// Has it pass packets on between its interfaces.
+    fn allow_routing(&self) -> Result<(), String> {
+        // The kernel shows each process the settings of its own namespace.
+        let mut command = Site(self.file()).command("/bin/sh".into());
+        command.args(["-c", "echo 1 > /proc/sys/net/ipv4/ip_forward"]);
+        let output = run(command);
+        if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).trim().to_owned()) }
+    }
 }
 
 impl Drop for Namespace {
@@ -53,6 +65,20 @@ fn ip(arguments: &[&str]) -> Result<(), String> {
     if output.status.success() { Ok(()) } else { Err(format!("ip {}: {}", arguments.join(" "), said.trim())) }
 }
 
+/// Whether there can be networks here, made with these programs; if not, why.
+///
+/// # Errors
+/// The user is not root, or a program is missing.
+pub fn check_privilege(programs: &[&str]) -> Result<(), String> {
+    if !rustix::process::geteuid().is_root() {
+        return Err("only root can make network namespaces".to_owned());
+    }
+    for program in programs {
+        Command::new(program).arg("-V").output().map_err(|error| format!("{program}: {error}"))?;
+    }
+    Ok(())
+}
+
 /// A hub and the namespaces around it.
 #[derive(Debug)]
 pub struct Network {
@@ -65,18 +91,22 @@ pub struct Network {
 #[derive(Clone, Debug)]
 pub struct Site(PathBuf);
 
+/// A place where a server may run, and the IP address that it has there.
+#[derive(Clone, Debug)]
+pub struct Place {
+    /// The place.
+    pub site: Site,
+    /// Its address.
+    pub address: String,
+}
+
 impl Network {
     /// A hub with `spokes` namespaces around it.
     ///
     /// # Errors
     /// Why there can be none here: the user is not root, `ip` or `nsenter` is missing, or what `ip` said.
     pub fn new(spokes: usize) -> Result<Self, String> {
-        if !rustix::process::geteuid().is_root() {
-            return Err("only root can make network namespaces".to_owned());
-        }
-        for program in ["ip", "nsenter"] {
-            Command::new(program).arg("-V").output().map_err(|error| format!("{program}: {error}"))?;
-        }
+        check_privilege(&["ip", "nsenter"])?;
         let prefix = format!("weft{}-{}", std::process::id(), MADE.fetch_add(1, Ordering::Relaxed));
         let hub = Namespace::add(format!("{prefix}-hub"))?;
         hub.ip(&["link", "add", "bridge", "type", "bridge"])?;
