@@ -9,6 +9,7 @@ mod html;
 mod machine;
 mod mount;
 mod peers;
+mod paper;
 mod report;
 mod run;
 mod stop;
@@ -39,6 +40,8 @@ enum What {
     Peers(peers::Arguments),
     /// Makes the page of a run that `mount` or `peers` recorded.
     Report(report::Arguments),
+    /// The paper's experiments: many processes in network namespaces, on links of a chosen speed.
+    Paper(paper::Arguments),
     /// A worker of such a row (the bench starts itself with this).
     #[command(hide = true)]
     Work(work::Shift),
@@ -60,6 +63,7 @@ fn main() -> ExitCode {
         What::Mount(arguments) => mount::run(&arguments),
         What::Peers(arguments) => peers::run(&arguments),
         What::Report(arguments) => report::run(&arguments),
+        What::Paper(arguments) => paper::run(&arguments),
         What::Work(shift) => work::run_worker(&shift),
         What::ServeMount(arguments) => baseline::serve_mount(&arguments),
         What::ServePages(arguments) => baseline::serve_pages(&arguments),

@@ -321,7 +321,29 @@ impl Cluster {
     #[must_use]
     pub fn mount_at(&mut self, site: Option<&Site>, volume: &str, options: &[&str]) -> Mount {
         self.mounts += 1;
-        let path = self.folder.path().join(format!("mnt{}", self.mounts));
+        self.mount_numbered(self.mounts, site, volume, options)
+    }
+
+    /// Mounts a volume once at each of these places, all at the same time.
+    ///
+    /// # Panics
+    /// When one does not come.
+    #[must_use]
+    pub fn mount_each(&mut self, sites: &[Site], volume: &str, options: &[&str]) -> Vec<Mount> {
+        let first = self.mounts + 1;
+        self.mounts += sites.len() as u32;
+        let cluster = &*self;
+        std::thread::scope(|scope| {
+            let begun: Vec<_> = (first..)
+                .zip(sites)
+                .map(|(number, site)| scope.spawn(move || cluster.mount_numbered(number, Some(site), volume, options)))
+                .collect();
+            begun.into_iter().map(|mount| mount.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
+        })
+    }
+
+    fn mount_numbered(&self, number: u32, site: Option<&Site>, volume: &str, options: &[&str]) -> Mount {
+        let path = self.folder.path().join(format!("mnt{number}"));
         let log = path.with_extension("log");
         let identity = self.identity();
         let url = self.url(volume);

@@ -104,7 +104,8 @@ impl Wired {
                     format!("route add default via {SWITCH} src {address}"),
                 ],
             )?;
-            let shape = format!("qdisc add dev {UPLINK} root tbf rate {bits_per_second}bit burst {burst_bytes} limit {host_queue_bytes}");
+            let shape =
+                format!("qdisc add dev {UPLINK} root tbf rate {bits_per_second}bit burst {burst_bytes} limit {host_queue_bytes}");
             batch("tc", host, &[shape])?;
         }
         Ok(())
