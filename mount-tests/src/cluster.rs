@@ -12,6 +12,8 @@ use tempfile::TempDir;
 
 /// Where servers in a network listen, from here on.
 const FIRST_PORT: usize = 9400;
+/// Mounts that are begun together where there are many: each looks at the table of mounts until it stands there.
+const MOUNTS_AT_ONCE: usize = 8;
 
 /// Whether the sizes of the issue are asked for (`WEFT_LONG_TESTS`) and not the small ones of every run.
 #[must_use]
@@ -324,7 +326,7 @@ impl Cluster {
         self.mount_numbered(self.mounts, site, volume, options)
     }
 
-    /// Mounts a volume once at each of these places, all at the same time.
+    /// Mounts a volume once at each of these places, a few at a time.
     ///
     /// # Panics
     /// When one does not come.
@@ -332,14 +334,15 @@ impl Cluster {
     pub fn mount_each(&mut self, sites: &[Site], volume: &str, options: &[&str]) -> Vec<Mount> {
         let first = self.mounts + 1;
         self.mounts += sites.len() as u32;
-        let cluster = &*self;
-        std::thread::scope(|scope| {
-            let begun: Vec<_> = (first..)
-                .zip(sites)
-                .map(|(number, site)| scope.spawn(move || cluster.mount_numbered(number, Some(site), volume, options)))
-                .collect();
-            begun.into_iter().map(|mount| mount.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
-        })
+        let (cluster, numbered) = (&*self, (first..).zip(sites).collect::<Vec<_>>());
+        let group = |group: &[(u32, &Site)]| -> Vec<Mount> {
+            std::thread::scope(|scope| {
+                let mount = |(number, site): (u32, &Site)| cluster.mount_numbered(number, Some(site), volume, options);
+                let begun: Vec<_> = group.iter().map(|one| scope.spawn(move || mount(*one))).collect();
+                begun.into_iter().map(|one| one.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
+            })
+        };
+        numbered.chunks(MOUNTS_AT_ONCE).flat_map(group).collect()
     }
 
     fn mount_numbered(&self, number: u32, site: Option<&Site>, volume: &str, options: &[&str]) -> Mount {

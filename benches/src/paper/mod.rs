@@ -19,10 +19,12 @@ mod ceiling;
 mod keeper;
 mod load;
 mod outcome;
+mod page;
 mod plan;
 mod published;
 mod testbed;
 
+use crate::about::About;
 use crate::machine::Meter;
 use keeper::Names;
 use load::{Data, Stint};
@@ -53,6 +55,9 @@ pub(crate) struct Arguments {
     /// Writes every figure of every round to this file, a JSON object on a line.
     #[arg(long)]
     json: Option<PathBuf>,
+    /// Writes a page with plots to this file: HTML that needs nothing else.
+    #[arg(long)]
+    report: Option<PathBuf>,
     /// Takes away what runs that were killed have left behind, and measures nothing.
     #[arg(long)]
     clean: bool,
@@ -85,20 +90,27 @@ pub(crate) fn run(arguments: &Arguments) -> Outcoming<()> {
 fn experiment(arguments: &Arguments, names: &Names) -> Outcoming<()> {
     let size = if arguments.small { Size::SMALL } else { Size::FULL };
     let settings = plan::settings(&plan::figures(&arguments.figure)?, &size);
+    let about = About::now(&arguments.dir)
+        .setting("rounds", arguments.rounds)
+        .setting("size", if arguments.small { "small" } else { "full" });
     let mut outcomes = Outcomes::new(arguments.json.as_deref())?;
     let data = Data::new();
     for round in 0..arguments.rounds {
         for (number, setting) in settings.iter().enumerate() {
             let prefix = format!("{}-{round}-{number}", names.prefix);
             let mut bed = Testbed::build(setting, &prefix, &names.folder)?;
-            let mut stage = Stage { setting, seconds: size.seconds, round, tcp_mb_per_second: 0.0, data: &data };
-            stage.tcp_mb_per_second = tcp(&bed, size.seconds / 2.0)?;
+            let mut stage = Stage { setting, round, tcp_mb_per_second: 0.0, data: &data };
+            stage.tcp_mb_per_second = tcp(&bed, setting.seconds / 2.0)?;
             for (number, trial) in setting.trials.iter().enumerate() {
                 stage.perform(trial, &format!("trial{number}"), &mut bed, &mut outcomes)?;
             }
         }
     }
     print!("{outcomes}");
+    if let Some(path) = &arguments.report {
+        let page = page::page(&outcomes, &about)?;
+        std::fs::write(path, page).map_err(|error| format!("{}: {error}", path.display()))?;
+    }
     Ok(())
 }
 
@@ -111,8 +123,6 @@ fn tcp(bed: &Testbed, seconds: f64) -> Outcoming<f64> {
 /// What all measurements on one cluster have in common.
 struct Stage<'a> {
     setting: &'a Setting,
-    /// How long a writer alone on the wire writes.
-    seconds: f64,
     round: usize,
     tcp_mb_per_second: f64,
     data: &'a Data,
@@ -120,7 +130,7 @@ struct Stage<'a> {
 
 impl Stage<'_> {
     fn perform(&self, trial: &Trial, volume: &str, bed: &mut Testbed, outcomes: &mut Outcomes) -> Outcoming<()> {
-        let mut mounts = bed.mount(volume, trial);
+        let mut mounts = bed.mount(volume, trial)?;
         let processes: Vec<u32> = mounts.iter_mut().map(|mount| mount.process().id()).collect();
         let paths: Vec<PathBuf> = mounts.iter().map(|mount| mount.path().to_owned()).collect();
         let providers = self.setting.data.max(self.setting.metadata);
@@ -129,7 +139,8 @@ impl Stage<'_> {
         for (number, point) in trial.writes.iter().enumerate() {
             let name = format!("file{number}");
             let bytes = self.bytes(point, trial);
-            let measured = self.measure(bed, &processes, || load::write(&paths[..point.clients], &name, bytes, self.data))?;
+            let measured =
+                self.measure(bed, point, &processes, || load::write(&paths[..point.clients], &name, bytes, self.data))?;
             outcomes.add(self.outcome(point, trial, bytes, &measured))?;
             file = name.into();
         }
@@ -137,7 +148,7 @@ impl Stage<'_> {
             let bytes = self.bytes(written, trial) * written.clients as u64;
             let reader = paths.last().ok_or("no reader")?;
             let name = file.to_string_lossy();
-            let measured = self.measure(bed, &processes, || load::read(reader, &name, bytes, self.data))?;
+            let measured = self.measure(bed, read, &processes, || load::read(reader, &name, bytes, self.data))?;
             outcomes.add(self.outcome(read, trial, bytes, &measured))?;
         }
         mounts.into_iter().for_each(Mount::unmount);
@@ -151,18 +162,24 @@ impl Stage<'_> {
 
     /// What each client writes: whole pages, and whole calls.
     fn bytes(&self, point: &Point, trial: &Trial) -> u64 {
-        let wanted = self.seconds * self.fair(self.tcp_mb_per_second, point.clients) * 1e6;
+        let wanted = self.setting.seconds * self.fair(self.tcp_mb_per_second, point.clients) * 1e6;
         (wanted as u64).next_multiple_of((u64::from(trial.page_kib) << 10).max(load::CALL_BYTES))
     }
 
-    fn measure(&self, bed: &Testbed, mounts: &[u32], work: impl FnOnce() -> std::io::Result<Vec<Stint>>) -> Outcoming<Measured> {
+    fn measure(
+        &self,
+        bed: &Testbed,
+        point: &Point,
+        mounts: &[u32],
+        work: impl FnOnce() -> std::io::Result<Vec<Stint>>,
+    ) -> Outcoming<Measured> {
         let processes = [&bed.servers(), mounts, &[std::process::id()]].concat();
-        let (before, meter) = (bed.traffic()?, Meter::start(&processes));
+        let (before, meter) = (bed.traffic(point.clients)?, Meter::start(&processes));
         let stints = work()?;
         let usage = meter.stop();
-        let after = bed.traffic()?;
-        let lasted = stints.iter().map(|stint| stint.ended).fold(0.0, f64::max)
-            - stints.iter().map(|stint| stint.began).fold(f64::MAX, f64::min);
+        let after = bed.traffic(point.clients)?;
+        let from = stints.iter().map(|stint| stint.began).fold(f64::MAX, f64::min);
+        let lasted = stints.iter().map(|stint| stint.ended).fold(0.0, f64::max) - from;
         let processors = std::thread::available_parallelism()?.get() as f64;
         Ok(Measured {
             seconds: stints.iter().map(Stint::seconds).sum::<f64>() / stints.len() as f64,
@@ -176,7 +193,7 @@ impl Stage<'_> {
 
     fn outcome(&self, point: &Point, trial: &Trial, bytes: u64, measured: &Measured) -> Outcome {
         let all_bytes = (bytes * point.clients as u64) as f64;
-        let Setting { factor, .. } = *self.setting;
+        let Setting { factor, mtu, .. } = *self.setting;
         Outcome {
             figure: point.figure.number(),
             of: point.figure,
@@ -189,6 +206,7 @@ impl Stage<'_> {
             metadata_providers: self.setting.metadata,
             co_deployed: self.setting.co_deployed,
             factor,
+            mtu,
             bytes,
             seconds: measured.seconds,
             seconds_max: measured.seconds_max,

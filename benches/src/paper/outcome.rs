@@ -27,6 +27,8 @@ pub(crate) struct Outcome {
     pub(crate) co_deployed: bool,
     /// How much slower than 1 Gbit/s the wire was.
     pub(crate) factor: u32,
+    /// Bytes of its largest IP packets.
+    pub(crate) mtu: u32,
     /// Bytes of each client.
     pub(crate) bytes: u64,
     /// From a client's first step to the end of its `close`: the mean of all, and the longest.
@@ -49,8 +51,11 @@ pub(crate) struct Outcome {
 }
 
 impl Outcome {
+    /// Of a client: in the mean time that clients took; but where they share the wires of fewer providers, in the time until all
+    /// were done, as who is done early leaves more to the others.
     pub(crate) fn mb_per_second(&self) -> f64 {
-        self.bytes as f64 / 1e6 / self.seconds
+        let share_wires = self.clients > self.data_providers;
+        self.bytes as f64 / 1e6 / if share_wires { self.seconds_max } else { self.seconds }
     }
 
     /// Share of what TCP gets.
@@ -59,13 +64,13 @@ impl Outcome {
     }
 
     /// Share of what the wire is called.
-    fn share_of_nominal(&self) -> f64 {
+    pub(crate) fn share_of_nominal(&self) -> f64 {
         self.mb_per_second() / self.nominal_mb_per_second
     }
 
     /// Share of what TCP gets, of the client that took longest.
-    fn share_min(&self) -> f64 {
-        self.share() * self.seconds / self.seconds_max
+    pub(crate) fn share_min(&self) -> f64 {
+        self.bytes as f64 / 1e6 / self.seconds_max / self.fair_mb_per_second
     }
 }
 
@@ -134,7 +139,7 @@ impl Outcomes {
     }
 
     /// Median of something over the rounds.
-    fn median(&self, key: &Key, what: impl Fn(&Outcome) -> f64) -> Option<f64> {
+    pub(crate) fn median(&self, key: &Key, what: impl Fn(&Outcome) -> f64) -> Option<f64> {
         self.found.get(key).map(|rounds| median(rounds.iter().map(what)))
     }
 
@@ -158,15 +163,11 @@ impl Outcomes {
         let Some(first) = self.found.iter().find_map(|(key, rounds)| (key.figure == figure).then(|| rounds.first())?) else {
             return Ok(());
         };
-        writeln!(f, "\n{figure}; wire {} times slower than 1 Gbit/s, which TCP gets {:.1} MB/s of", first.factor, {
-            median(
-                self.found
-                    .iter()
-                    .filter(|(key, _)| key.figure == figure)
-                    .flat_map(|(_, rounds)| rounds)
-                    .map(|o| o.tcp_mb_per_second),
-            )
-        })?;
+        let all = self.found.iter().filter(|(key, _)| key.figure == figure).flat_map(|(_, rounds)| rounds);
+        let tcp = median(all.map(|outcome| outcome.tcp_mb_per_second));
+        let Outcome { factor, mtu, .. } = first;
+        writeln!(f, "\n{figure}")?;
+        writeln!(f, "wires {factor} times slower than 1 Gbit/s, packets of {mtu} bytes; TCP gets {tcp:.2} MB/s")?;
         writeln!(
             f,
             "{:>19} {:>8} {:>7} {:>9} {:>7} {:>8} {:>10} {:>6} {:>6} {:>6} {:>8} {:>8}",
@@ -227,7 +228,7 @@ impl fmt::Display for Outcomes {
         writeln!(
             f,
             "\nof TCP: bytes of a client in the mean time that clients took, as share of what plain TCP gets on the same links; where there are\n\
-             more clients than providers, of their share of the providers' links. slowest: of the client that took longest. MB/s x fac: as it\n\
+             more clients than providers, in the time until all were done, of their share of the providers' links. slowest: of the client that took longest. MB/s x fac: as it\n\
              would be on 1 Gbit/s if processors were faster by the factor as well. paper, target: shares as the project's issue gives them.\n\
              CPU %: of all processors of this machine, whoever used them."
         )
@@ -251,6 +252,7 @@ mod tests {
             metadata_providers: 1,
             co_deployed: of == Figure::CoDeployed,
             factor: 10,
+            mtu: 1500,
             bytes: 10_000_000,
             seconds,
             seconds_max: seconds * 2.0,

@@ -70,25 +70,32 @@ pub(crate) struct Size {
     writers: &'static [usize],
     /// How many data providers, and writers in figure 4, there are where their number is not varied.
     many: usize,
-    /// How much slower than 1 Gbit/s the wire is: for one client, and for many.
-    factors: [u32; 2],
-    /// How long a writer alone on the wire would write.
-    pub(crate) seconds: f64,
+    /// How much slower than 1 Gbit/s the wire is, and bytes of its IP packets: for one client, and for many.
+    wires: [(u32, u32); 2],
+    /// How long a client would take if it had the wire for itself, or many their share of it; the former, and the latter.
+    seconds: [f64; 2],
 }
 
 impl Size {
-    /// The paper's. 2 cores carry one client on an unscaled wire; 60 links at a 64th of it are as much to carry together.
+    /// The paper's. Two processors carry one client on a wire of half the speed, and of 60 links a 64th, in packets of 9000 bytes: a sixth of
+    /// the work.
     pub(crate) const FULL: Self = Self {
         data: &[1, 4, 15, 60],
         metadata: &[1, 4, 15, 60],
         writers: &[1, 15, 30, 60, 120, 240, 360],
         many: 60,
-        factors: [1, 64],
-        seconds: 6.0,
+        wires: [(2, 1500), (64, 9000)],
+        seconds: [6.0, 20.0],
     };
     /// The same code in half a minute.
-    pub(crate) const SMALL: Self =
-        Self { data: &[1, 4], metadata: &[1, 4], writers: &[1, 4, 8], many: 4, factors: [4, 16], seconds: 1.0 };
+    pub(crate) const SMALL: Self = Self {
+        data: &[1, 4],
+        metadata: &[1, 4],
+        writers: &[1, 4, 8],
+        many: 4,
+        wires: [(4, 1500), (16, 9000)],
+        seconds: [1.0, 1.0],
+    };
 }
 
 /// One cluster, and the hosts that it is spread over.
@@ -102,6 +109,10 @@ pub(crate) struct Setting {
     pub(crate) co_deployed: bool,
     /// How much slower than 1 Gbit/s every wire is.
     pub(crate) factor: u32,
+    /// Bytes of the largest IP packet.
+    pub(crate) mtu: u32,
+    /// How long a client would take that gets all that it can.
+    pub(crate) seconds: f64,
     pub(crate) trials: Vec<Trial>,
 }
 
@@ -132,9 +143,18 @@ fn trials(pages: &[u32], writes: &[Point], read: Option<Point>) -> Vec<Trial> {
     shapes.map(|(page_kib, fan_out)| Trial { page_kib, fan_out, writes: writes.to_vec(), read }).collect()
 }
 
+fn setting(
+    [data, metadata, clients]: [usize; 3],
+    co_deployed: bool,
+    (factor, mtu, seconds): (u32, u32, f64),
+    trials: Vec<Trial>,
+) -> Setting {
+    Setting { data, metadata, clients, co_deployed, factor, mtu, seconds, trials }
+}
+
 /// Everything that these figures need.
 pub(crate) fn settings(figures: &[Figure], size: &Size) -> Vec<Setting> {
-    let [alone, crowded] = size.factors;
+    let [alone, crowded] = [0, 1].map(|kind| (size.wires[kind].0, size.wires[kind].1, size.seconds[kind]));
     let is_asked = |figure| figures.contains(&figure);
     let mut settings = Vec::new();
     if is_asked(Figure::IsolatedWrite) || is_asked(Figure::IsolatedRead) {
@@ -143,14 +163,13 @@ pub(crate) fn settings(figures: &[Figure], size: &Size) -> Vec<Setting> {
             let read = is_asked(Figure::IsolatedRead).then(|| point(Figure::IsolatedRead));
             let trials = trials(&PAGES_KIB, &[point(Figure::IsolatedWrite)], read);
             // One more client, for the reader must not have seen what it reads.
-            settings.push(Setting { data, metadata: data, clients: 2, co_deployed: false, factor: alone, trials });
+            settings.push(setting([data, data, 2], false, alone, trials));
         }
     }
     for figure in [Figure::Apart, Figure::CoDeployed].into_iter().filter(|figure| is_asked(*figure)) {
         for &metadata in size.metadata {
             let trials = trials(&PAGES_KIB[..1], &[Point { figure, x: metadata as u64, clients: size.many }], None);
-            let co_deployed = figure == Figure::CoDeployed;
-            settings.push(Setting { data: size.many, metadata, clients: size.many, co_deployed, factor: crowded, trials });
+            settings.push(setting([size.many, metadata, size.many], figure == Figure::CoDeployed, crowded, trials));
         }
     }
     if is_asked(Figure::Writers) {
@@ -158,7 +177,7 @@ pub(crate) fn settings(figures: &[Figure], size: &Size) -> Vec<Setting> {
         let writes: Vec<Point> = size.writers.iter().map(point).collect();
         let clients = size.writers.iter().copied().max().unwrap_or(1);
         let trials = trials(&PAGES_KIB, &writes, None);
-        settings.push(Setting { data: size.many, metadata: size.many, clients, co_deployed: false, factor: crowded, trials });
+        settings.push(setting([size.many, size.many, clients], false, crowded, trials));
     }
     settings
 }

@@ -132,14 +132,17 @@ impl Wired {
         Place { site: Site(self.hosts[number].file()), address: address(number) }
     }
 
-    /// What the links of all hosts had to do since they were made.
+    /// What the links had to do since they were made: the switch to all hosts, and these hosts to the switch.
     ///
     /// # Errors
     /// What `tc` said.
-    pub fn traffic(&self) -> Result<Traffic, String> {
+    ///
+    /// # Panics
+    /// When there is no such host.
+    pub fn traffic(&self, hosts: &[usize]) -> Result<Traffic, String> {
         let mut traffic = counted(&self.switch, "port")?;
-        for host in &self.hosts {
-            traffic.dropped += counted(host, UPLINK)?.dropped;
+        for host in hosts {
+            traffic.dropped += counted(&self.hosts[*host], UPLINK)?.dropped;
         }
         Ok(traffic)
     }
