@@ -17,6 +17,8 @@ pub(crate) const CALL_BYTES: u64 = 1 << 20;
 const DATA_BYTES: usize = (8 << 20) + 9;
 /// Pages that a client writes beforehand for each provider: who draws a provider four times at random misses one in fifty.
 const GREETINGS: u64 = 4;
+/// Clients that do so at a time: a hundred connections of each come about, and all at once would wait for one another until they gave up.
+const GREETING_AT_ONCE: usize = 8;
 /// What it writes of each of these pages.
 const GREETING_BYTES: usize = 512;
 
@@ -88,10 +90,12 @@ pub(crate) fn greet(mounts: &[PathBuf], providers: usize, page_bytes: u64) -> io
         for page in 0..GREETINGS * providers as u64 {
             file.write_all_at(&[number as u8; GREETING_BYTES], page * page_bytes)?;
         }
-        close(file)?;
-        std::fs::metadata(mount.join("greeting0")).or_else(|_| std::fs::metadata(mount)).map(drop)
+        close(file)
     };
-    together(mounts, |number, mount| named(mount, greet(number, mount))).map(drop)
+    for (turn, mounts) in mounts.chunks(GREETING_AT_ONCE).enumerate() {
+        together(mounts, |number, mount| named(mount, greet(turn * GREETING_AT_ONCE + number, mount)))?;
+    }
+    Ok(())
 }
 
 /// Every client writes its `bytes` of the file `name`.

@@ -88,14 +88,8 @@ impl Size {
         seconds: [6.0, 20.0],
     };
     /// The same code in half a minute.
-    pub(crate) const SMALL: Self = Self {
-        data: &[1, 4],
-        metadata: &[1, 4],
-        writers: &[1, 4, 8],
-        many: 4,
-        wires: [(4, 1500), (16, 9000)],
-        seconds: [1.0, 1.0],
-    };
+    pub(crate) const SMALL: Self =
+        Self { data: &[4], metadata: &[1, 4], writers: &[1, 4, 8], many: 4, wires: [(4, 1500), (16, 9000)], seconds: [1.0, 1.0] };
 }
 
 /// One cluster, and the hosts that it is spread over.
@@ -153,7 +147,9 @@ fn setting(
 }
 
 /// Everything that these figures need.
-pub(crate) fn settings(figures: &[Figure], size: &Size) -> Vec<Setting> {
+///
+/// Figure 5 is measured with `writers_max` writers at most.
+pub(crate) fn settings(figures: &[Figure], size: &Size, writers_max: usize) -> Vec<Setting> {
     let [alone, crowded] = [0, 1].map(|kind| (size.wires[kind].0, size.wires[kind].1, size.seconds[kind]));
     let is_asked = |figure| figures.contains(&figure);
     let mut settings = Vec::new();
@@ -174,8 +170,8 @@ pub(crate) fn settings(figures: &[Figure], size: &Size) -> Vec<Setting> {
     }
     if is_asked(Figure::Writers) {
         let point = |&clients: &usize| Point { figure: Figure::Writers, x: clients as u64, clients };
-        let writes: Vec<Point> = size.writers.iter().map(point).collect();
-        let clients = size.writers.iter().copied().max().unwrap_or(1);
+        let writes: Vec<Point> = size.writers.iter().filter(|writers| **writers <= writers_max).map(point).collect();
+        let clients = writes.iter().map(|write| write.clients).max().unwrap_or(1);
         let trials = trials(&PAGES_KIB, &writes, None);
         settings.push(setting([size.many, size.many, clients], false, crowded, trials));
     }
@@ -199,7 +195,7 @@ mod tests {
     fn every_figure_that_is_asked_for_is_measured_and_no_other() {
         for figure in Figure::ALL {
             let chosen = figures(figure.number()).expect("a figure");
-            let settings = settings(&chosen, &Size::FULL);
+            let settings = settings(&chosen, &Size::FULL, 360);
             let trials = settings.iter().flat_map(|setting| &setting.trials);
             let points: Vec<Figure> = trials
                 .flat_map(|trial| trial.writes.iter().chain(&trial.read))
@@ -214,11 +210,18 @@ mod tests {
 
     #[test]
     fn nobody_writes_who_has_no_host() {
-        for setting in settings(&Figure::ALL, &Size::FULL) {
+        for setting in settings(&Figure::ALL, &Size::FULL, 360) {
             for point in setting.trials.iter().flat_map(|trial| trial.writes.iter().chain(&trial.read)) {
                 assert!(point.clients <= setting.clients, "{point:?}");
                 assert!(!setting.co_deployed || setting.clients <= setting.data);
             }
         }
+    }
+
+    #[test]
+    fn no_more_writers_than_were_allowed() {
+        let settings = settings(&[Figure::Writers], &Size::FULL, 100);
+        let writers: Vec<usize> = settings[0].trials[0].writes.iter().map(|point| point.clients).collect();
+        assert_eq!((writers, settings[0].clients), (vec![1, 15, 30, 60], 60));
     }
 }
