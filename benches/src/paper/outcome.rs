@@ -46,6 +46,8 @@ pub(crate) struct Outcome {
     pub(crate) cpu_seconds_per_gb: f64,
     /// Bytes that went over wires for each byte that a client wrote or read.
     pub(crate) wire_bytes_per_byte: f64,
+    /// Mean size of a packet in bytes, of all that passed the switch in either direction.
+    pub(crate) packet_bytes: f64,
     /// Packets that found a queue full.
     pub(crate) dropped: u64,
 }
@@ -110,7 +112,7 @@ impl Outcomes {
     pub(crate) fn add(&mut self, outcome: Outcome) -> io::Result<()> {
         eprintln!(
             "round {} {} {:>3} {}, pages of {:>4} KiB, fan-out {:>2}: {:5.1} % of the wire (slowest {:5.1}), processors {:3.0} % busy, \
-             {:.2} s/GB, {:.3} bytes a byte, {} dropped",
+             {:.2} s/GB, {:.3} bytes a byte, packets of {:.0}, {} dropped",
             outcome.round,
             outcome.figure,
             outcome.x,
@@ -122,6 +124,7 @@ impl Outcomes {
             outcome.machine_load * 100.0,
             outcome.cpu_seconds_per_gb,
             outcome.wire_bytes_per_byte,
+            outcome.packet_bytes,
             outcome.dropped
         );
         if let Some(lines) = &mut self.lines {
@@ -262,6 +265,7 @@ mod tests {
             machine_load: 0.5,
             cpu_seconds_per_gb: 4.0,
             wire_bytes_per_byte: 1.05,
+            packet_bytes: 1000.0,
             dropped: 0,
         }
     }

@@ -69,7 +69,7 @@ fn lines(outcomes: &Outcomes, figure: Figure) -> Lines {
 
 fn table(outcomes: &Outcomes, figure: Figure) -> Table {
     let mut head = vec![figure.axis(), "pages", "fan-out", "of TCP %", "slowest %", "of nominal %", "paper %", "target"];
-    head.extend(["processors %", "CPU s/GB", "bytes a byte", "dropped", "factor", "packets"]);
+    head.extend(["processors %", "CPU s/GB", "bytes a byte", "packets", "dropped", "factor", "MTU"]);
     if figure == Figure::CoDeployed {
         head.push("co-deployment costs %");
     }
@@ -102,6 +102,7 @@ fn row(outcomes: &Outcomes, key: &Key) -> Vec<Cell> {
         figure(|outcome| percent(outcome.machine_load), 0),
         figure(|outcome| outcome.cpu_seconds_per_gb, 2),
         figure(|outcome| outcome.wire_bytes_per_byte, 3),
+        figure(|outcome| outcome.packet_bytes, 0),
         figure(|outcome| outcome.dropped as f64, 0),
         figure(|outcome| f64::from(outcome.factor), 0),
         figure(|outcome| f64::from(outcome.mtu), 0),

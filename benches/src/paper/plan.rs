@@ -77,14 +77,14 @@ pub(crate) struct Size {
 }
 
 impl Size {
-    /// The paper's. Two processors carry one client on a wire of half the speed, and of 60 links a 64th, in packets of 9000 bytes: a sixth of
+    /// The paper's. Two processors carry one client on a wire of half the speed, and of 60 links a 128th, in packets of 9000 bytes: a sixth of
     /// the work.
     pub(crate) const FULL: Self = Self {
         data: &[1, 4, 15, 60],
-        metadata: &[1, 4, 15, 60],
+        metadata: &[1, 15, 60],
         writers: &[1, 15, 30, 60, 120, 240, 360],
         many: 60,
-        wires: [(2, 1500), (64, 9000)],
+        wires: [(2, 1500), (128, 9000)],
         seconds: [6.0, 20.0],
     };
     /// The same code in half a minute.

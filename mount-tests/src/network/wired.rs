@@ -48,6 +48,8 @@ pub struct Wired {
 pub struct Traffic {
     /// Bytes that the switch sent to hosts.
     pub bytes: u64,
+    /// In so many packets.
+    pub packets: u64,
     /// Packets that found a queue full, at the switch or at a host.
     pub dropped: u64,
 }
@@ -190,6 +192,7 @@ fn counted(place: &Namespace, interface: &str) -> Result<Traffic, String> {
     let ours = shapers.iter().filter(|shaper| shaper["dev"].as_str().is_some_and(|name| name.starts_with(interface)));
     Ok(ours.fold(Traffic::default(), |sum, shaper| Traffic {
         bytes: sum.bytes + shaper["bytes"].as_u64().unwrap_or(0),
+        packets: sum.packets + shaper["packets"].as_u64().unwrap_or(0),
         dropped: sum.dropped + shaper["drops"].as_u64().unwrap_or(0),
     }))
 }
