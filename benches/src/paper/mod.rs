@@ -146,6 +146,7 @@ impl Stage<'_> {
         let paths: Vec<PathBuf> = mounts.iter().map(|mount| mount.path().to_owned()).collect();
         let providers = self.setting.data.max(self.setting.metadata);
         load::greet(&paths, providers, u64::from(trial.page_kib) << 10)?;
+        bed.settle(Duration::from_secs_f64(self.setting.seconds))?;
         let mut file = PathBuf::new();
         for (number, point) in trial.writes.iter().enumerate() {
             let name = format!("file{number}");

@@ -4,6 +4,7 @@ use super::plan::{Setting, Trial};
 use std::error::Error;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
+use std::time::{Duration, Instant};
 use weft_mount_tests::cluster::{Cluster, Shape};
 use weft_mount_tests::mount::Mount;
 use weft_mount_tests::network::wired::{Traffic, Wire, Wired};
@@ -19,6 +20,10 @@ const BURST_BYTES: u32 = 80 << 10;
 const HOST_QUEUE_BYTES: u32 = 1500 << 10;
 /// What a switch of a rack has for a port: some megabytes of memory for a few dozen.
 const SWITCH_QUEUE_BYTES: u32 = 512 << 10;
+
+/// How long the wires are looked at, and the share of what they carry below which they are quiet.
+const GLANCE: Duration = Duration::from_millis(500);
+const QUIET: f64 = 0.03;
 
 /// A wire `factor` times slower than 1 Gbit/s, for IP packets of at most `mtu` bytes.
 fn wire(factor: u32, mtu: u32) -> Wire {
@@ -45,6 +50,8 @@ pub(crate) struct Testbed {
     network: Wired,
     /// Numbers of the clients' hosts.
     clients: Vec<usize>,
+    /// What the wires of all data providers carry together.
+    bytes_per_second: f64,
 }
 
 impl Testbed {
@@ -58,7 +65,9 @@ impl Testbed {
         let data = &places[first_data..first_data + setting.data];
         let first_client = if setting.co_deployed { first_data } else { first_data + setting.data };
         let cluster = caught(|| Cluster::start_spread(folder, manager, metadata, data))?;
-        Ok(Self { cluster, network, clients: (first_client..first_client + setting.clients).collect() })
+        let clients = (first_client..first_client + setting.clients).collect();
+        let bytes_per_second = nominal_mb_per_second(setting.factor) * 1e6 * setting.data as f64;
+        Ok(Self { cluster, network, clients, bytes_per_second })
     }
 
     /// A volume of the trial's shape, mounted by every client.
@@ -74,6 +83,21 @@ impl Testbed {
     /// Where a client is, and the address of another host: its neighbour on the other side of the switch.
     pub(crate) fn pair(&self) -> (Site, Place) {
         (self.network.host(self.clients[0]).site, self.network.host(0))
+    }
+
+    /// Waits until the wires are hardly used, for so long at most: after greetings, connections find out how large packets may be.
+    pub(crate) fn settle(&self, patience: Duration) -> Result<(), String> {
+        let began = Instant::now();
+        let mut before = self.traffic(0)?.bytes;
+        while began.elapsed() < patience {
+            std::thread::sleep(GLANCE);
+            let now = self.traffic(0)?.bytes;
+            if ((now - before) as f64) < self.bytes_per_second * GLANCE.as_secs_f64() * QUIET {
+                break;
+            }
+            before = now;
+        }
+        Ok(())
     }
 
     /// The processes of all servers.
