@@ -109,6 +109,10 @@ fn experiment(arguments: &Arguments, names: &Names) -> Outcoming<()> {
     for round in 0..arguments.rounds {
         for (number, setting) in settings.iter().enumerate() {
             let prefix = format!("{}-{round}-{number}", names.prefix);
+            let Setting { data: data_providers, metadata, clients, .. } = setting;
+            eprintln!(
+                "round {round}: {data_providers} data and {metadata} metadata providers, {clients} clients are being started"
+            );
             let mut bed = Testbed::build(setting, &prefix, &names.folder)?;
             let mut stage = Stage { setting, round, tcp_mb_per_second: 0.0, data: &data };
             stage.tcp_mb_per_second = tcp(&bed, setting.seconds.min(TCP_SECONDS_MAX))?;
