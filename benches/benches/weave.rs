@@ -61,7 +61,7 @@ fn plans(criterion: &mut Criterion) {
                 let mut file = File::new(fan_out, pages);
                 let ticket = file.order(pages / 2, count);
                 group.bench_function(format!("plan/F{fan_out}/{size}/{count} pages"), |bencher| {
-                    bencher.iter(|| file.loom.weave(black_box(&ticket)).expect("nodes"));
+                    bencher.iter(|| file.loom.plan(black_box(&ticket)).expect("nodes"));
                 });
             }
         }
@@ -80,7 +80,7 @@ fn borders(criterion: &mut Criterion) {
             }
             let ticket = file.order(file.pages / 2, 1);
             group.bench_function(format!("weave/F{fan_out}/{in_flight} in flight"), |bencher| {
-                bencher.iter(|| file.loom.weave(black_box(&ticket)).expect("nodes"));
+                bencher.iter(|| file.loom.plan(black_box(&ticket)).expect("nodes"));
             });
             let footprint = Footprint::of(&ticket.entry, ticket.base.geometry);
             let slot = Slot { level: 2, index: 5 };
@@ -115,7 +115,7 @@ fn nodes(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("node");
     let mut file = File::new(32, 1024);
     let ticket = file.order(0, 1024);
-    let woven = file.loom.weave(&ticket).expect("nodes");
+    let woven = file.loom.plan(&ticket).expect("nodes");
     let leaf = woven.iter().find(|(_, node)| matches!(node, Node::Leaf(_))).expect("a leaf");
     let inner = woven.iter().find(|(_, node)| matches!(node, Node::Inner(_))).expect("an inner node");
     for (name, (id, node)) in [("leaf of 32 pages", leaf), ("inner node of 32", inner)] {
@@ -132,7 +132,7 @@ fn nodes(criterion: &mut Criterion) {
                 let ticket = file.order(0, 1);
                 (file, ticket)
             },
-            |(mut file, ticket)| file.loom.weave(&ticket).expect("nodes"),
+            |(mut file, ticket)| file.loom.plan(&ticket).expect("nodes"),
             BatchSize::SmallInput,
         );
     });

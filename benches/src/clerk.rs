@@ -1,7 +1,7 @@
 //! The version manager's state machine, command by command: no thread, no log, no network, and what it would have logged is counted.
 
 use crate::Outcome;
-use weft_common::checksum::{ChunkTable, Digest};
+use weft_common::checksum::Digest;
 use weft_common::id::{BlobId, BlobVersion, GroupId, InodeNumber, PageObjectId, ROOT_INODE, SessionId, VolumeId};
 use weft_common::name::FileName;
 use weft_common::time::Timestamp;
@@ -33,6 +33,16 @@ pub struct Clerk<K> {
     logged_bytes: u64,
 }
 
+/// What a clerk knows and the table does not.
+#[derive(Clone, Copy, Debug)]
+pub struct Seat {
+    volume: VolumeId,
+    session: SessionId,
+    sequence: u64,
+    objects: u64,
+    time: i64,
+}
+
 impl<K: Kv> Clerk<K> {
     /// A new cluster in an empty table, with the volume [`VOLUME`].
     ///
@@ -49,6 +59,23 @@ impl<K: Kv> Clerk<K> {
         }
         clerk.session = clerk.open_session()?;
         Ok(clerk)
+    }
+
+    /// Gets up from the table, so that somebody else can sit down at it.
+    #[must_use]
+    pub fn leave(self) -> Seat {
+        let Self { volume, session, sequence, objects, time, .. } = self;
+        Seat { volume, session, sequence, objects, time }
+    }
+
+    /// Goes on where `seat` was left, at the same table.
+    ///
+    /// # Errors
+    /// Those of the state machine.
+    pub fn resume(seat: Seat, table: K) -> Outcome<Self> {
+        let Seat { volume, session, sequence, objects, time } = seat;
+        let machine = StateMachine::open(table)?;
+        Ok(Self { machine, volume, session, sequence, objects, time, commands: 0, logged_bytes: 0 })
     }
 
     /// Applies one command.
@@ -123,13 +150,6 @@ impl<K: Kv> Clerk<K> {
         update
     }
 
-    /// As [`Clerk::update`] of one piece, whose bytes are `bytes`.
-    pub fn update_of(&mut self, offset: u64, bytes: &[u8]) -> Update {
-        let mut update = self.update(offset, &[bytes.len() as u32]);
-        update.objects[0].digest = ChunkTable::of(bytes).digest();
-        update
-    }
-
     /// Gets an update its place.
     ///
     /// # Errors
@@ -165,6 +185,11 @@ impl<K: Kv> Clerk<K> {
     fn key(&mut self) -> RequestKey {
         self.sequence += 1;
         RequestKey { session: self.session, sequence: self.sequence, answered_below: self.sequence }
+    }
+
+    /// Counts commands anew.
+    pub fn forget_count(&mut self) {
+        self.commands = 0;
     }
 
     /// Commands so far.
@@ -203,6 +228,6 @@ pub fn author() -> Author {
     Author { uid: 1000, host: "desk".into(), program: "render".into() }
 }
 
-fn unexpected(wanted: &str, reply: &Reply) -> Box<dyn std::error::Error + Send + Sync> {
+fn unexpected(wanted: &str, reply: &Reply) -> Box<dyn std::error::Error> {
     format!("expected {wanted}, got {reply:?}").into()
 }

@@ -11,4 +11,4 @@ pub mod loom;
 pub mod stage;
 
 /// What a bench comes to, with an error that says what failed.
-pub type Outcome<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
+pub type Outcome<T> = Result<T, Box<dyn std::error::Error>>;

@@ -4,6 +4,7 @@
 
 mod about;
 mod baseline;
+mod growth;
 mod history;
 mod html;
 mod machine;
@@ -42,6 +43,8 @@ enum What {
     Report(report::Arguments),
     /// The paper's experiments: many processes in network namespaces, on links of a chosen speed.
     Paper(paper::Arguments),
+    /// Costs of operations as versions, sizes, files and clients grow.
+    Growth(growth::Arguments),
     /// A worker of such a row (the bench starts itself with this).
     #[command(hide = true)]
     Work(work::Shift),
@@ -64,6 +67,7 @@ fn main() -> ExitCode {
         What::Peers(arguments) => peers::run(&arguments),
         What::Report(arguments) => report::run(&arguments),
         What::Paper(arguments) => paper::run(&arguments),
+        What::Growth(arguments) => growth::run(&arguments),
         What::Work(shift) => work::run_worker(&shift),
         What::ServeMount(arguments) => baseline::serve_mount(&arguments),
         What::ServePages(arguments) => baseline::serve_pages(&arguments),
