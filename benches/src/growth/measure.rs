@@ -59,6 +59,13 @@ pub(crate) struct Cost {
     pub(crate) micros: f64,
 }
 
+impl Cost {
+    /// Requests, of whatever kind.
+    pub(super) fn messages(&self) -> f64 {
+        self.manager_calls + self.node_calls + self.page_calls
+    }
+}
+
 /// The costs of every operation on the volume as it stands.
 pub(super) async fn measure(growing: &mut Growing, repetitions: u32) -> Outcome<Vec<Cost>> {
     growing

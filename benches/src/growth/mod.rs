@@ -6,6 +6,7 @@
 //! else matters. Times stand beside it.
 
 mod measure;
+mod report;
 mod volume;
 
 pub(crate) use measure::Cost;
@@ -30,6 +31,9 @@ pub(crate) struct Arguments {
     /// Also writes each figure as a line of JSON into this file.
     #[arg(long)]
     json: Option<PathBuf>,
+    /// Also writes a report with charts into this file, as an HTML page.
+    #[arg(long)]
+    report: Option<PathBuf>,
     /// The most versions, files and clients, divided by this.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
     shrink: u64,
@@ -97,7 +101,7 @@ pub(crate) struct Crowded {
     pub(crate) weave_micros: f64,
 }
 
-pub(crate) fn run(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
+pub(crate) fn run(arguments: &Arguments) -> Outcome<()> {
     let runtime = weft_common::rpc::runtime("weft-growth")?;
     let dir = arguments.dir.clone().unwrap_or_else(std::env::temp_dir);
     let mut lines = arguments.json.as_ref().map(File::create).transpose()?;
@@ -120,6 +124,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error
     }
     let crowded = crowd(&dir)?;
     print_crowded(&crowded);
+    if let Some(report) = &arguments.report {
+        std::fs::write(report, report::page(arguments, &dir, &all, &crowded)?)?;
+    }
     for line in &crowded {
         if let Some(lines) = &mut lines {
             writeln!(lines, "{}", serde_json::to_string(line)?)?;
@@ -201,7 +208,7 @@ fn print(points: &[Point]) {
                 point.height,
                 cost.nodes_put,
                 cost.nodes_got,
-                cost.manager_calls + cost.node_calls + cost.page_calls,
+                cost.messages(),
                 cost.manager_bytes,
                 cost.node_bytes,
                 cost.commands,

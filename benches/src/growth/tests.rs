@@ -11,6 +11,7 @@ fn costs(growing: &mut Growing) -> Vec<Cost> {
     runtime("test").unwrap().block_on(measure(growing, REPETITIONS)).unwrap()
 }
 
+/// Of one operation.
 fn cost<'a>(costs: &'a [Cost], operation: &str) -> &'a Cost {
     assert!(OPERATIONS.contains(&operation));
     costs.iter().find(|cost| cost.operation == operation).unwrap()
@@ -58,7 +59,7 @@ fn ten_thousand_versions_files_and_clients_cost_nothing() {
         let bytes = |cost: &Cost| [cost.manager_bytes, cost.node_bytes, cost.logged_bytes];
         for (many, few) in bytes(many).into_iter().zip(bytes(few)) {
             // Numbers of 10,000 take a byte or two more than those of 100, wherever they stand.
-            assert!(many <= few * 1.25 + 16.0, "{}: {many} bytes, and {few} before", few);
+            assert!(many <= few * 1.25 + 16.0, "{many} bytes, and {few} before");
         }
     }
 }
