@@ -21,8 +21,8 @@ const NO_MEMORY: u64 = 1;
 
 /// Operations that are measured, in the order of the table.
 pub(super) const OPERATIONS: [&str; 9] = [
-    "write, nothing cached",
     "write",
+    "write, nothing cached",
     "read, nothing cached",
     "read of the oldest version",
     "look-up",
@@ -70,7 +70,7 @@ impl Cost {
 pub(super) async fn measure(growing: &mut Growing, repetitions: u32) -> Outcome<Vec<Cost>> {
     growing
         .on_stage(async |growing: &mut Growing, stage: &Arc<Stage>| {
-            let mut bench = Bench { stage, growing, repetitions, made: 0 };
+            let mut bench = Bench { stage, growing, repetitions };
             bench.all().await
         })
         .await
@@ -80,7 +80,6 @@ struct Bench<'a> {
     stage: &'a Arc<Stage>,
     growing: &'a mut Growing,
     repetitions: u32,
-    made: u64,
 }
 
 impl Bench<'_> {
@@ -89,8 +88,7 @@ impl Bench<'_> {
         let warm = self.stage.client(volume(), CLIENT_MEMORY_DEFAULT).await?;
         // Everything on the way to the pages is in the second client's cache afterwards.
         let tree = warm.look_up(FILE, At::Head).await?.tree.ok_or("a file without content")?;
-        for _ in 0..4 * self.repetitions {
-            let offset = self.growing.any_offset();
+        for offset in self.growing.offsets() {
             warm.next_data(&tree, offset).await?;
         }
         let mut costs = Vec::new();
@@ -102,10 +100,6 @@ impl Bench<'_> {
     }
 
     async fn repeat(&mut self, operation: &'static str, client: &Arc<Volume>) -> Outcome<Cost> {
-        if operation == "write" {
-            // Others wrote meanwhile: the newest way down has to be known to a writer that goes on.
-            self.once(operation, client).await?;
-        }
         let (mut tallies, mut micros) = (Vec::new(), Vec::new());
         for _ in 0..self.repetitions {
             self.prepare(operation, client).await?;
@@ -127,7 +121,7 @@ impl Bench<'_> {
     }
 
     fn name(&self) -> String {
-        format!("made{}", self.made)
+        format!("made{}", self.growing.made)
     }
 
     async fn once(&mut self, operation: &str, client: &Arc<Volume>) -> Outcome<()> {
@@ -139,19 +133,19 @@ impl Bench<'_> {
             "look-up" => look_up(client, At::Head).await,
             "look-up at the oldest version" => look_up(client, oldest).await,
             "create" => {
-                self.made += 1;
-                self.change(client, create(&format!("new{}", self.made))?).await
+                self.growing.made += 1;
+                self.change(client, create(&format!("new{}", self.growing.made))?).await
             }
             "rename" => {
-                let (name, new_name) = (FileName::new(self.name())?, FileName::new(format!("moved{}", self.made))?);
-                self.made += 1;
+                let (name, new_name) = (FileName::new(self.name())?, FileName::new(format!("moved{}", self.growing.made))?);
+                self.growing.made += 1;
                 let (parent, new_parent) = (ROOT_INODE, ROOT_INODE);
                 let change = Change::Rename { parent, name, new_parent, new_name, no_replace: false, exchange: false };
                 self.change(client, change).await
             }
             "unlink" => {
                 let name = FileName::new(self.name())?;
-                self.made += 1;
+                self.growing.made += 1;
                 self.change(client, Change::Unlink { parent: ROOT_INODE, name }).await
             }
             other => Err(format!("no operation is called '{other}'").into()),

@@ -45,6 +45,8 @@ pub(super) struct Growing {
     digest: Digest,
     random: fastrand::Rng,
     files: u64,
+    /// Names that measurements made.
+    pub(super) made: u64,
     /// The volume version after which the file has its whole size and nothing was overwritten yet.
     pub(super) first: VolumeVersion,
 }
@@ -76,6 +78,7 @@ impl Growing {
             digest,
             random,
             files: 1,
+            made: 0,
             first: VolumeVersion(0),
         };
         let ticket = volume.order(Update { grow_to: Some(file_bytes), ..Update::default() })?;
@@ -115,6 +118,11 @@ impl Growing {
     pub(super) fn any_offset(&mut self) -> u64 {
         let place = self.random.u64(..self.places());
         self.offset(place)
+    }
+
+    /// Where each of them is.
+    pub(super) fn offsets(&self) -> impl Iterator<Item = u64> + use<'_> {
+        (0..self.places()).map(|place| self.offset(place))
     }
 
     /// Levels of the file's tree.
