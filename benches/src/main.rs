@@ -14,6 +14,7 @@ mod paper;
 mod report;
 mod run;
 mod stop;
+mod scale;
 mod store;
 mod system;
 mod work;
@@ -45,6 +46,8 @@ enum What {
     Paper(paper::Arguments),
     /// Costs of operations as versions, sizes, files and clients grow.
     Growth(growth::Arguments),
+    /// A cluster of 10,000 data providers and 100,000 mounts, from counted messages and measured costs.
+    Scale(scale::Arguments),
     /// A worker of such a row (the bench starts itself with this).
     #[command(hide = true)]
     Work(work::Shift),
@@ -68,6 +71,7 @@ fn main() -> ExitCode {
         What::Report(arguments) => report::run(&arguments),
         What::Paper(arguments) => paper::run(&arguments),
         What::Growth(arguments) => growth::run(&arguments),
+        What::Scale(arguments) => scale::run(&arguments),
         What::Work(shift) => work::run_worker(&shift),
         What::ServeMount(arguments) => baseline::serve_mount(&arguments),
         What::ServePages(arguments) => baseline::serve_pages(&arguments),

@@ -105,9 +105,10 @@ pub fn request_bytes(call: &Call) -> Outcome<u64> {
 ///
 /// # Errors
 /// A message that cannot be encoded.
-pub fn answer_bytes(answer: &Answer) -> Outcome<u64> {
-    let header: Result<&Reply, ServiceError> = Ok(&answer.reply);
-    Ok(PREFIX_BYTES + encode(&header)?.len() as u64 + answer.body.len() as u64)
+pub fn answer_bytes(answer: &Result<Answer, ServiceError>) -> Outcome<u64> {
+    let header = answer.as_ref().map(|answer| &answer.reply);
+    let body = answer.as_ref().map_or(0, |answer| answer.body.len() as u64);
+    Ok(PREFIX_BYTES + encode(&header)?.len() as u64 + body)
 }
 
 /// A cluster whose messages are counted.
@@ -183,7 +184,7 @@ impl Stage {
         }
     }
 
-    fn note(&self, asked: &Asked, answer: &Answer) {
+    fn note(&self, asked: &Asked, answer: &Result<Answer, ServiceError>) {
         let answered_bytes = answer_bytes(answer).unwrap_or_else(|error| panic!("an answer cannot be encoded: {error}"));
         let mut tally = self.tally();
         let count = tally.kinds.entry(asked.kind).or_default();
@@ -191,7 +192,7 @@ impl Stage {
         count.asked_bytes += asked.bytes;
         count.answered_bytes += answered_bytes;
         tally.nodes_put += asked.nodes;
-        if let Reply::Metadata(MetadataReply::Nodes { lengths }) = &answer.reply {
+        if let Ok(Answer { reply: Reply::Metadata(MetadataReply::Nodes { lengths }), .. }) = answer {
             tally.nodes_got += lengths.iter().flatten().count() as u64;
         }
     }
@@ -218,9 +219,9 @@ impl Rpc for StageRpc {
         };
         let bytes = request_bytes(&call).unwrap_or_else(|error| panic!("a request cannot be encoded: {error}"));
         let asked = Asked { kind: kind_of(&call.request), bytes, nodes };
-        let answer = self.0.answer(address, call).await.map_err(|error| error.from_server(&address.0))?;
+        let answer = self.0.answer(address, call).await.map_err(|error| error.from_server(&address.0));
         self.0.note(&asked, &answer);
-        Ok(answer)
+        Ok(answer?)
     }
 }
 

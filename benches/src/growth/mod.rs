@@ -149,7 +149,8 @@ fn geometry(fan_out: u32) -> Outcome<Geometry> {
 async fn grow(series: Series, fan_out: u32, arguments: &Arguments, dir: &Path) -> Outcome<Vec<Point>> {
     let (geometry, shrink) = (geometry(fan_out)?, arguments.shrink);
     let amounts = match series {
-        Series::Versions => decades(1, VERSIONS_MAX / shrink),
+        // A binary tree has five times as many nodes, and shows the same.
+        Series::Versions => decades(1, VERSIONS_MAX / shrink / if fan_out == 2 { 10 } else { 1 }),
         Series::Size => (20..=40).step_by(4).map(|power| 1 << power).collect(),
         Series::Files => decades(100, FILES_MAX / shrink),
         Series::Clients => decades(1, CLIENTS_MAX / shrink),
