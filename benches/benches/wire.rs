@@ -9,8 +9,8 @@ use weft_common::id::{BlobId, BlobVersion, NodeId, PageObjectId, ROOT_INODE, Ses
 use weft_common::name::FileName;
 use weft_common::weave::Geometry;
 use weft_common::wire::{
-    At, BlobReply, BlobRequest, DataRequest, MetadataReply, MetadataRequest, NamespaceAnswer, NamespaceQuery, Query, Reply, Request,
-    VolumeSettings, decode, encode,
+    At, BlobReply, BlobRequest, DataRequest, MetadataReply, MetadataRequest, NamespaceAnswer, NamespaceQuery, Query, Reply,
+    Request, VolumeSettings, decode, encode,
 };
 use weft_server::version::kv::MemoryKv;
 

@@ -16,8 +16,8 @@ use weft_common::client::{ClientOptions, Cluster, Volume};
 use weft_common::id::{ClusterId, Incarnation, ProviderId};
 use weft_common::rpc::{Address, Answer, Call, Peer, Rpc, RpcError};
 use weft_common::wire::{
-    ClusterMap, DataReply, DataRequest, ErrorKind, MetadataReply, MetadataRequest, PlacementReply, PlacementRequest, ProviderInfo,
-    ProviderRole, ProviderState, ReplicaGroup, Reply, Request, ServiceError, encode,
+    ClusterMap, DataReply, DataRequest, ErrorKind, MetadataReply, MetadataRequest, PlacementReply, PlacementRequest,
+    ProviderInfo, ProviderRole, ProviderState, ReplicaGroup, Reply, Request, ServiceError, encode,
 };
 use weft_server::metadata::MetadataProvider;
 use weft_server::storage::ObjectStore;
@@ -127,7 +127,13 @@ impl Stage {
     ///
     /// # Errors
     /// What keeps one of them from starting.
-    pub fn open(folder: &Path, table: (RedbKv, u64), map: ClusterMap, nodes: Arc<dyn ObjectStore>, page: Bytes) -> Outcome<Arc<Self>> {
+    pub fn open(
+        folder: &Path,
+        table: (RedbKv, u64),
+        map: ClusterMap,
+        nodes: Arc<dyn ObjectStore>,
+        page: Bytes,
+    ) -> Outcome<Arc<Self>> {
         let log = Arc::new(LogMeter::default());
         let file = File::options().create(true).append(true).open(folder.join("log"))?;
         let journal = MeteredLog { file, next: table.1 + 1, meter: Arc::clone(&log) };
@@ -141,7 +147,8 @@ impl Stage {
     /// # Errors
     /// Those of the client library.
     pub async fn client(self: &Arc<Self>, volume: &str, memory: u64) -> Outcome<Arc<Volume>> {
-        let options = ClientOptions { memory, host: "desk".into(), purpose: "mount /mnt/show".into(), ..ClientOptions::default() };
+        let options =
+            ClientOptions { memory, host: "desk".into(), purpose: "mount /mnt/show".into(), ..ClientOptions::default() };
         let rpc: Arc<dyn Rpc> = Arc::new(StageRpc(Arc::clone(self)));
         let cluster = Cluster::connect(rpc, vec![Address(MANAGER.into())], options).await?;
         Ok(cluster.open_volume(volume).await?)

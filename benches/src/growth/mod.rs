@@ -137,7 +137,8 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome<()> {
 
 /// 1, 10, 100 … and at last `most`.
 fn decades(first: u64, most: u64) -> Vec<u64> {
-    let mut amounts: Vec<u64> = std::iter::successors(Some(first), |amount| amount.checked_mul(10)).take_while(|a| *a < most).collect();
+    let mut amounts: Vec<u64> =
+        std::iter::successors(Some(first), |amount| amount.checked_mul(10)).take_while(|a| *a < most).collect();
     amounts.push(most.max(first));
     amounts
 }

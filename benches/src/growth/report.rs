@@ -40,9 +40,14 @@ pub(super) fn page(arguments: &Arguments, dir: &Path, points: &[Point], crowded:
                 ("read, nothing cached", MICROS),
                 ("read of the oldest version", MICROS),
             ],
-            Series::Files | Series::Clients => {
-                &[("write", MESSAGES), ("create", LOGGED), ("create", MICROS), ("rename", MICROS), ("look-up", MICROS), ("write", MICROS)]
-            }
+            Series::Files | Series::Clients => &[
+                ("write", MESSAGES),
+                ("create", LOGGED),
+                ("create", MICROS),
+                ("rename", MICROS),
+                ("look-up", MICROS),
+                ("write", MICROS),
+            ],
         };
         let section = page.section(format!("Growing: {}", series.title()));
         for (operation, figure) in figures {
@@ -79,7 +84,8 @@ fn chart(points: &[&Point], series: Series, operation: &str, (name, of): Figure)
 }
 
 fn table(points: &[&Point]) -> Table {
-    let head = ["operation", "fan-out", "amount", "height", "stored", "fetched", "messages", "manager B", "nodes B", "log B", "µs"];
+    let head =
+        ["operation", "fan-out", "amount", "height", "stored", "fetched", "messages", "manager B", "nodes B", "log B", "µs"];
     let mut table = Table::new(head);
     let operations = points.first().map(|point| point.costs.len()).unwrap_or_default();
     for place in 0..operations {

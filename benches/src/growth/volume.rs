@@ -61,7 +61,8 @@ impl Growing {
         let options = FileStoreOptions { background: false, ..FileStoreOptions::default() };
         let nodes = Arc::new(FileStore::open(&folder.path().join("nodes"), ProviderRole::Metadata, options)?);
         let loom = Loom::upon(nodes.clone());
-        let page: Bytes = (0..geometry.page_size()).map(|at| (at.wrapping_mul(0x9e37_79b9) >> 13) as u8).collect::<Vec<_>>().into();
+        let page: Bytes =
+            (0..geometry.page_size()).map(|at| (at.wrapping_mul(0x9e37_79b9) >> 13) as u8).collect::<Vec<_>>().into();
         let digest = ChunkTable::of(&page).digest();
         let (unstored, random) = (Vec::new(), fastrand::Rng::with_seed(7));
         let mut volume = Self {
@@ -253,7 +254,10 @@ fn small_map() -> ClusterMap {
     let data: Vec<_> = (1..=PROVIDERS).map(|id| provider(id, ProviderRole::Data)).collect();
     let metadata: Vec<_> = (PROVIDERS + 1..=2 * PROVIDERS).map(|id| provider(id, ProviderRole::Metadata)).collect();
     // The data providers are all alike, so group 0 of a clerk's updates is as good as any.
-    let group = |(place, info): (usize, &weft_common::wire::ProviderInfo)| ReplicaGroup { id: GroupId(place as u32), members: vec![info.id] };
+    let group = |(place, info): (usize, &weft_common::wire::ProviderInfo)| ReplicaGroup {
+        id: GroupId(place as u32),
+        members: vec![info.id],
+    };
     let groups = data.iter().enumerate().map(group).collect();
     map_of(&data, &metadata, groups)
 }

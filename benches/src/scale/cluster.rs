@@ -6,8 +6,9 @@ use weft_common::limits::COPIES_MAX;
 use weft_common::wire::{ClusterMap, ProviderInfo, ProviderRole, ReplicaGroup};
 use weft_server::placement::core::{Member, Roster};
 
-/// Groups of each size that a newcomer gets; `server/src/placement/groups.rs` has the reason, and a test here compares the two.
-const SCATTER: usize = 4;
+/// Groups of each size that a newcomer gets on average, from one member to eight. The core (`server/src/placement/groups.rs`) makes four, but
+/// stops at the first that it has made already; a test here compares the two.
+const SETS: [f64; COPIES_MAX as usize] = [1.0, 3.0, 3.4, 3.5, 3.5, 3.6, 3.6, 3.5];
 
 /// How many there are of what.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,7 +37,7 @@ fn groups(data: u32) -> Vec<ReplicaGroup> {
     let mut groups = Vec::new();
     for newcomer in 1..=data {
         for copies in 1..=u32::from(COPIES_MAX).min(newcomer) {
-            for _ in 0..sets(newcomer, copies) {
+            for _ in 0..sets(newcomer, copies, random.f64()) {
                 let mut members = vec![ProviderId(newcomer)];
                 while members.len() < copies as usize {
                     let partner = ProviderId(random.u32(1..newcomer));
@@ -51,14 +52,15 @@ fn groups(data: u32) -> Vec<ReplicaGroup> {
     groups
 }
 
-/// Different sets of `copies` with the newcomer among `all` providers, as far as they are wanted.
-fn sets(all: u32, copies: u32) -> usize {
+/// How many groups of `copies` a newcomer among `all` providers gets, if `lot` is drawn from 0 to 1.
+fn sets(all: u32, copies: u32, lot: f64) -> usize {
     let others = u64::from(all - 1);
-    let mut sets = 1u64;
+    let mut possible = 1u64;
     for place in 0..u64::from(copies - 1) {
-        sets = sets.saturating_mul(others - place) / (place + 1);
+        possible = possible.saturating_mul(others - place) / (place + 1);
     }
-    SCATTER.min(usize::try_from(sets).unwrap_or(SCATTER))
+    let wanted = SETS[copies as usize - 1] + lot;
+    (wanted as usize).min(usize::try_from(possible).unwrap_or(usize::MAX))
 }
 
 /// The cluster map.
@@ -112,14 +114,12 @@ mod tests {
 
     #[test]
     fn there_are_as_many_groups_as_the_core_makes() {
-        for data in [1, 2, 3, 9, 40] {
+        for data in [1, 2, 3, 9, 40, 100] {
             let (real, drawn) = (real_groups(data), groups(data));
-            // Where few sets exist the core stops at the first that repeats itself.
-            let slack = if data < 9 { 8 } else { data as usize / 4 };
-            assert!(real.len().abs_diff(drawn.len()) <= slack, "{data}: {} and {}", real.len(), drawn.len());
+            assert!(real.len().abs_diff(drawn.len()) <= 8.max(drawn.len() / 16), "{data}: {} and {}", real.len(), drawn.len());
             let (real, drawn) = (encode(&real).unwrap().len() as f64, encode(&drawn).unwrap().len() as f64);
-            if data == 40 {
-                assert!((real / drawn - 1.0).abs() < 0.1, "{real} bytes and {drawn}");
+            if data >= 40 {
+                assert!((real / drawn - 1.0).abs() < 0.08, "{real} bytes and {drawn}");
             }
         }
     }

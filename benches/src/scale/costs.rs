@@ -9,17 +9,17 @@ use std::io::Write;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use weft_benches::Outcome;
-use weft_benches::clerk::{Clerk, VOLUME};
+use weft_benches::clerk::{Clerk, VOLUME, author};
 use weft_benches::stage::{Stage, provider};
 use weft_common::checksum::{ChunkTable, Digest};
-use weft_common::client::BlobStore;
+use weft_common::client::{BlobStore, PublishRequest};
 use weft_common::clock::SystemClock;
 use weft_common::id::{ClusterId, Incarnation, PageObjectId, RequestId, SessionId};
 use weft_common::limits::{KIB, RPC_DEADLINE};
 use weft_common::rpc::{Address, Answer, Call, Handler, Peer, Rpc};
 use weft_common::time::Timestamp;
 use weft_common::transport::{Holder, Identity, Listener, QuicRpc, create_cluster_files};
-use weft_common::weave::Geometry;
+use weft_common::weave::{DataExtent, Geometry, Operation, Update};
 use weft_common::wire::{
     At, ClusterMap, DataReply, DataRequest, PlacementReply, PlacementRequest, ProviderRole, Reply, Request, ServiceError, Space,
     VolumeSettings, decode, encode,
@@ -58,11 +58,13 @@ pub(crate) struct Costs {
     pub(crate) roster: Curve,
     /// What a client computes for one page object: its group.
     pub(crate) choice: Curve,
+    /// Ticket, nodes and commit of one page by the real client, with syncs of the log: time that passes, without a network.
+    pub(crate) publish: Curve,
     /// One more data provider joins.
     pub(crate) join: Curve,
 }
 
-/// Every cost; `shrink` makes the largest clusters smaller.
+/// Every cost, some at several numbers of providers up to `size`.
 pub(crate) fn measure(size: Size) -> Outcome<Costs> {
     let (call, page_gb) = quic()?;
     let (create, ticket_and_commit, look_up) = version_core()?;
@@ -72,7 +74,9 @@ pub(crate) fn measure(size: Size) -> Outcome<Costs> {
         let map = cluster::map(Size { data, metadata: (data * size.metadata / size.data).max(3), ..size });
         costs.map_question.push((data, map_question(&map)?));
         costs.roster.push((data, roster(&map)?));
-        costs.choice.push((data, choice(&map, size.copies)?));
+        let (choice, publish) = client(&map, size.copies)?;
+        costs.choice.push((data, choice));
+        costs.publish.push((data, publish));
     }
     costs.join = joins()?;
     Ok(costs)
@@ -148,7 +152,8 @@ async fn calls(rpc: &Arc<QuicRpc>, to: &Address, request: &Request, body: Bytes,
         let (rpc, to, request, body) = (rpc.clone(), to.clone(), request.clone(), body.clone());
         tasks.spawn(async move {
             for number in 0..count / in_flight {
-                let call = Call { id: RequestId(number.into()), request: request.clone(), body: body.clone(), deadline: RPC_DEADLINE };
+                let call =
+                    Call { id: RequestId(number.into()), request: request.clone(), body: body.clone(), deadline: RPC_DEADLINE };
                 rpc.call(&to, call).await?;
             }
             Ok::<_, weft_common::rpc::RpcError>(())
@@ -243,8 +248,8 @@ fn roster(map: &ClusterMap) -> Outcome<f64> {
     })
 }
 
-/// A put of one small object by the real client, without a network.
-fn choice(map: &ClusterMap, copies: u8) -> Outcome<f64> {
+/// A put of one small object by the real client, and then what publishes it; without a network.
+fn client(map: &ClusterMap, copies: u8) -> Outcome<(f64, f64)> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let folder = tempfile::tempdir()?;
@@ -252,21 +257,31 @@ fn choice(map: &ClusterMap, copies: u8) -> Outcome<f64> {
         let geometry = Geometry::new(PAGE as u32, FAN_OUT)?;
         let (table, _) = RedbKv::open(&path)?;
         let mut clerk = Clerk::new(table, VolumeSettings { geometry, copies })?;
+        let inode = clerk.create("frame.exr")?;
         let applied = clerk.commands();
         clerk.table_mut().checkpoint(applied)?;
         drop(clerk);
         let (nodes, bytes) = (Arc::new(MemoryStore::default()), Bytes::from_static(b"a page"));
         let stage = Stage::open(folder.path(), RedbKv::open(&path)?, map.clone(), nodes, bytes.clone())?;
         let client = stage.client(VOLUME, 1).await?;
-        let (started, mut puts) = (Instant::now(), 0u32);
-        while puts == 0 || started.elapsed() < MOMENT {
-            client.put_object(bytes.clone()).await?;
-            puts += 1;
+        let started = Instant::now();
+        let mut objects = Vec::new();
+        while objects.is_empty() || started.elapsed() < MOMENT {
+            objects.push(client.put_object(bytes.clone()).await?);
         }
-        let each = started.elapsed().as_secs_f64() / f64::from(puts);
+        let choice = started.elapsed().as_secs_f64() / objects.len() as f64;
+        objects.truncate(100);
+        let (started, published) = (Instant::now(), objects.len());
+        for object in objects {
+            let extent = DataExtent { offset: 0, length: object.length, object: 0, object_offset: 0 };
+            let operation = Operation::Write(Update { objects: vec![object], data: vec![extent], ..Update::default() });
+            let (modified, author) = (Timestamp(1), author());
+            client.publish(PublishRequest { inode, operation, modified, author, only_in: None }).await?;
+        }
+        let publish = started.elapsed().as_secs_f64() / published as f64;
         drop(client);
         stage.stop().await?;
-        Ok(each)
+        Ok((choice, publish))
     })
 }
 

@@ -7,15 +7,17 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use weft_benches::Outcome;
 use weft_benches::clerk::{Clerk, VOLUME, author};
+use weft_benches::loom::Loom;
 use weft_benches::stage::{Stage, Tally};
 use weft_common::client::{BlobStore, Namespace, PublishRequest, Published, Volume};
 use weft_common::id::{BlobId, BlobVersion, NodeId, ROOT_INODE};
 use weft_common::limits::{CLIENT_MEMORY_DEFAULT, MIB};
 use weft_common::name::FileName;
 use weft_common::time::Timestamp;
-use weft_common::weave::{ByteRange, DataExtent, Geometry, Operation, Update};
+use weft_common::weave::{ByteRange, DataExtent, Geometry, Operation, Update, encode_node};
 use weft_common::wire::{At, Attributes, Change, ClusterMap, NamespaceAnswer, NewInode, Query, VolumeSettings};
 use weft_server::storage::memory::MemoryStore;
+use weft_server::storage::{Key, NewObject, ObjectStore};
 use weft_server::version::store::RedbKv;
 
 /// Bytes of a page, the default.
@@ -39,7 +41,14 @@ pub(crate) struct Messages {
 }
 
 /// The nodes of a version that writes `pages` pages from `first` on, of a file that has `file_pages` then.
-pub(crate) fn nodes_of_write(blob: BlobId, version: BlobVersion, fan_out: u32, first: u64, pages: u64, file_pages: u64) -> Vec<NodeId> {
+pub(crate) fn nodes_of_write(
+    blob: BlobId,
+    version: BlobVersion,
+    fan_out: u32,
+    first: u64,
+    pages: u64,
+    file_pages: u64,
+) -> Vec<NodeId> {
     let fan_out = u64::from(fan_out);
     let mut nodes = Vec::new();
     let (mut level, mut covered) = (1, fan_out);
@@ -96,12 +105,15 @@ async fn count_on(map: &ClusterMap, size: Size) -> Outcome<Counted> {
     let mut clerk = Clerk::new(table, VolumeSettings { geometry, copies: size.copies })?;
     let large = clerk.create("large.vdb")?;
     let ticket = clerk.ticket(large, Update { grow_to: Some(1 << 40), ..Update::default() })?;
+    let nodes = Arc::new(MemoryStore::default());
+    for (id, node) in Loom::default().weave(&ticket)? {
+        nodes.put(&[NewObject { key: Key::from(id), extra: &[], body: &encode_node(&id, &node)? }])?;
+    }
     clerk.commit(ticket.blob, ticket.entry.version)?;
     let applied = clerk.commands();
     clerk.table_mut().checkpoint(applied)?;
     drop(clerk);
     let page: Bytes = vec![7; PAGE as usize].into();
-    let nodes = Arc::new(MemoryStore::default());
     let stage = Stage::open(folder.path(), RedbKv::open(&path)?, map.clone(), nodes, page.clone())?;
     let _ = stage.take();
     let writer = stage.client(VOLUME, CLIENT_MEMORY_DEFAULT).await?;

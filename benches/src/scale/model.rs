@@ -9,8 +9,8 @@ use std::time::Duration;
 use weft_benches::stage::{BACKGROUND, Tally};
 use weft_common::id::ProviderId;
 use weft_common::limits::{
-    COMMANDS_PER_COMMIT_MAX, CONNECTIONS_MAX, HEARTBEAT, KEEP_ALIVE, MAP_REFRESH, SESSION_RENEWAL, SESSIONS_MAX, SYNCED_NOTED_EVERY,
-    WAITERS_MAX,
+    COMMANDS_PER_COMMIT_MAX, CONNECTIONS_MAX, HEARTBEAT, KEEP_ALIVE, MAP_REFRESH, SESSION_RENEWAL, SESSIONS_MAX,
+    SYNCED_NOTED_EVERY, WAITERS_MAX,
 };
 use weft_common::wire::ClusterMap;
 
@@ -73,7 +73,11 @@ pub(crate) fn last(curve: &Curve) -> f64 {
 
 /// Requests of a tally that go to the version manager.
 pub(crate) fn manager_calls(tally: &Tally) -> f64 {
-    tally.foreground().filter(|(kind, _)| !kind.ends_with("page") && !kind.ends_with("nodes")).map(|(_, count)| count.calls as f64).sum()
+    tally
+        .foreground()
+        .filter(|(kind, _)| !kind.ends_with("page") && !kind.ends_with("nodes"))
+        .map(|(_, count)| count.calls as f64)
+        .sum()
 }
 
 fn calls(tally: &Tally, kind: &str) -> f64 {
@@ -93,7 +97,14 @@ pub(crate) fn busiest(map: &ClusterMap, copies: u8) -> (f64, usize) {
 }
 
 /// Everything that can be used up by work, in no particular order. `watched`: mounts follow the volume's changes.
-pub(crate) fn resources(size: Size, map: &ClusterMap, map_bytes: u64, counted: &Counted, costs: &Costs, watched: bool) -> Vec<Resource> {
+pub(crate) fn resources(
+    size: Size,
+    map: &ClusterMap,
+    map_bytes: u64,
+    counted: &Counted,
+    costs: &Costs,
+    watched: bool,
+) -> Vec<Resource> {
     let mut all = vec![state_thread(counted, costs), log(counted, costs), manager_ends(counted, costs)];
     all.extend(provider_manager(size, map_bytes, costs));
     all.push(metadata(size, map, counted, costs));
@@ -139,7 +150,11 @@ fn manager_ends(counted: &Counted, costs: &Costs) -> Resource {
     let background = 1.0 / SESSION_RENEWAL.as_secs_f64() + 1.0 / MAP_REFRESH.as_secs_f64();
     Resource {
         name: "version manager: its ends of calls",
-        load: format!("{:.2} calls a second of a client, {background:.2} of them by the clock; {:.0} µs each, {WORKERS} threads", frame + background, costs.call * 1e6),
+        load: format!(
+            "{:.2} calls a second of a client, {background:.2} of them by the clock; {:.0} µs each, {WORKERS} threads",
+            frame + background,
+            costs.call * 1e6
+        ),
         base: 0.0,
         each: (frame + background) * costs.call / WORKERS,
         remedy: "map questions away from the version manager; leases instead of look-ups",
@@ -190,11 +205,16 @@ fn provider_manager(size: Size, map_bytes: u64, costs: &Costs) -> [Resource; 3] 
 
 fn metadata(size: Size, map: &ClusterMap, counted: &Counted, costs: &Costs) -> Resource {
     let (share, asked) = busiest(map, 1);
-    let puts = calls(&counted.frame, "put nodes") / f64::from(size.copies);
-    let each = (WORK.frames_written * puts * f64::from(size.copies) + WORK.frames_read * calls(&counted.frame_read, "get nodes")) * costs.call;
+    let (puts, gets) = (calls(&counted.frame, "put nodes"), calls(&counted.frame_read, "get nodes"));
+    let each = (WORK.frames_written * puts + WORK.frames_read * gets) * costs.call;
     Resource {
         name: "the busiest metadata provider",
-        load: format!("{:.1} % of all nodes: {} partitions lie on {asked} of {} providers; {WORKERS} threads", share * 100.0, map.partitions.len(), size.metadata),
+        load: format!(
+            "{:.1} % of all nodes: {} partitions lie on {asked} of {} providers; {WORKERS} threads",
+            share * 100.0,
+            map.partitions.len(),
+            size.metadata
+        ),
         base: 0.0,
         each: each * share / WORKERS,
         remedy: "as many partitions as there may ever be metadata providers, times ten",
@@ -207,7 +227,11 @@ fn data(size: Size, costs: &Costs) -> Resource {
     let read = WORK.frames_read * frame_gb * costs.page_gb;
     Resource {
         name: "data providers, all alike",
-        load: format!("{:.2} s of a processor for a GB taken in, {:.2} s for one sent; {WORKERS} threads each", costs.page_gb + costs.store_gb, costs.page_gb),
+        load: format!(
+            "{:.2} s of a processor for a GB taken in, {:.2} s for one sent; {WORKERS} threads each",
+            costs.page_gb + costs.store_gb,
+            costs.page_gb
+        ),
         base: 0.0,
         each: (written + read) / (f64::from(size.data) * WORKERS),
         remedy: "more of them",

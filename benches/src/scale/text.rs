@@ -6,7 +6,6 @@ use super::{Findings, Size};
 use crate::about::About;
 use std::fmt::{self, Write};
 use weft_benches::stage::Tally;
-use weft_common::id::{BlobId, BlobVersion, VolumeId};
 use weft_common::limits::{CLIENT_SYNC, HEARTBEAT, MAP_REFRESH, SESSION_RENEWAL};
 
 /// Writes a table: its head, and its rows.
@@ -43,7 +42,7 @@ fn write(text: &mut String, findings: &Findings, about: &About) -> fmt::Result {
     clients_curve(text, findings)?;
     providers_curve(text, findings)?;
     files_curve(text, findings)?;
-    small_print(text)?;
+    small_print(text, findings.size)?;
     machine(text, findings, about)
 }
 
@@ -99,7 +98,10 @@ fn sent(text: &mut String, findings: &Findings) -> fmt::Result {
     let per_gb = 1e9 / frame_bytes();
     let page_per_gb = 1e9 / PAGE as f64;
     writeln!(text, "\n## What is sent\n")?;
-    writeln!(text, "Requests with their answers; bytes of both. The look-up of a new file finds nothing, and is one of its messages.")?;
+    writeln!(
+        text,
+        "Requests with their answers; bytes of both. The look-up of a new file finds nothing, and is one of its messages."
+    )?;
     let operations: [(&str, &Tally, f64); 5] = [
         ("a GB written as frames of 8 MiB", &counted.frame, per_gb),
         ("a GB read as such frames", &counted.frame_read, per_gb),
@@ -110,8 +112,13 @@ fn sent(text: &mut String, findings: &Findings) -> fmt::Result {
     let mut rows = Vec::new();
     for (name, tally, times) in operations {
         for (role, calls, bytes) in model::by_role(tally) {
-            let without_pages = if role == "data providers" { String::new() } else { format!("{:.0}", bytes as f64 * times / 1000.0) };
-            let nodes = if role == "metadata providers" { format!("{:.0}", (tally.nodes_put + tally.nodes_got) as f64 * times) } else { String::new() };
+            let without_pages =
+                if role == "data providers" { String::new() } else { format!("{:.0}", bytes as f64 * times / 1000.0) };
+            let nodes = if role == "metadata providers" {
+                format!("{:.0}", (tally.nodes_put + tally.nodes_got) as f64 * times)
+            } else {
+                String::new()
+            };
             rows.push([name.into(), role.into(), format!("{:.0}", calls as f64 * times), nodes, without_pages]);
         }
         if tally.commands > 0 {
@@ -142,13 +149,25 @@ fn processors(text: &mut String, findings: &Findings) -> fmt::Result {
     let core = (costs.create + costs.ticket_and_commit + costs.look_up) * per_gb;
     let rows = [
         ("client: pages", copies * costs.page_gb, costs.page_gb),
-        ("client: small calls", (manager(&counted.frame) + calls(&counted.frame, "nodes")) * costs.call, (manager(&counted.frame_read) + calls(&counted.frame_read, "nodes")) * costs.call),
+        (
+            "client: small calls",
+            (manager(&counted.frame) + calls(&counted.frame, "nodes")) * costs.call,
+            (manager(&counted.frame_read) + calls(&counted.frame_read, "nodes")) * costs.call,
+        ),
         ("client: choosing groups from the map", choice, 0.0),
         ("data providers", copies * (costs.page_gb + costs.store_gb), costs.page_gb),
         ("metadata providers", calls(&counted.frame, "nodes") * costs.call, calls(&counted.frame_read, "nodes") * costs.call),
-        ("version manager", manager(&counted.frame) * costs.call + core, manager(&counted.frame_read) * (costs.call + costs.look_up)),
+        (
+            "version manager",
+            manager(&counted.frame) * costs.call + core,
+            manager(&counted.frame_read) * (costs.call + costs.look_up),
+        ),
     ];
-    table(text, ["", "written", "read"], rows.map(|(name, written, read)| [name.into(), format!("{written:.4}"), format!("{read:.4}")]))
+    table(
+        text,
+        ["", "written", "read"],
+        rows.map(|(name, written, read)| [name.into(), format!("{written:.4}"), format!("{read:.4}")]),
+    )
 }
 
 fn clock(text: &mut String, findings: &Findings) -> fmt::Result {
@@ -160,9 +179,21 @@ fn clock(text: &mut String, findings: &Findings) -> fmt::Result {
     writeln!(text, "\n## What is sent by the clock\n")?;
     writeln!(text, "Whether or not anybody works. Of all clients and providers together, a second.")?;
     let rows = [
-        (format!("questions for the map, each client in {} s", MAP_REFRESH.as_secs()), clients / MAP_REFRESH.as_secs_f64(), "provider manager"),
-        (format!("renewals of sessions, each client in {} s", SESSION_RENEWAL.as_secs()), clients / SESSION_RENEWAL.as_secs_f64(), "version manager"),
-        (format!("heartbeats, each provider in {} s", HEARTBEAT.as_secs()), providers / HEARTBEAT.as_secs_f64(), "provider manager"),
+        (
+            format!("questions for the map, each client in {} s", MAP_REFRESH.as_secs()),
+            clients / MAP_REFRESH.as_secs_f64(),
+            "provider manager",
+        ),
+        (
+            format!("renewals of sessions, each client in {} s", SESSION_RENEWAL.as_secs()),
+            clients / SESSION_RENEWAL.as_secs_f64(),
+            "version manager",
+        ),
+        (
+            format!("heartbeats, each provider in {} s", HEARTBEAT.as_secs()),
+            providers / HEARTBEAT.as_secs_f64(),
+            "provider manager",
+        ),
         (
             format!(
                 "syncs: each client in {} s, every data provider that took a page of it since; in so large a cluster one for almost each page",
@@ -196,12 +227,12 @@ fn providers_curve(text: &mut String, findings: &Findings) -> fmt::Result {
     writeln!(
         text,
         "With a metadata provider to {} data providers. Measured: the provider manager's answer to a question for the map (real service, a \
-         roster of that size), what a client computes to place one page (real client, no network), and reading the roster again after a logged \
-         heartbeat.",
+         roster of that size), what a client computes to place one page (real client, no network), ticket, node and commit of it (with two syncs \
+         of the log; what grows is the choice of metadata providers), and reading the roster again after a logged heartbeat.",
         size.data / size.metadata.max(1)
     )?;
-    let points = costs.map_question.iter().zip(&costs.choice).zip(&costs.roster);
-    let rows = points.map(|(((data, question), (_, choice)), (_, roster))| {
+    let points = costs.map_question.iter().zip(&costs.choice).zip(&costs.publish).zip(&costs.roster);
+    let rows = points.map(|((((data, question), (_, choice)), (_, publish)), (_, roster))| {
         let map = super::cluster::map(Size { data: *data, metadata: (data * size.metadata / size.data).max(3), ..*size });
         let bytes = super::map_bytes(&map).unwrap_or_default();
         [
@@ -210,11 +241,17 @@ fn providers_curve(text: &mut String, findings: &Findings) -> fmt::Result {
             format!("{:.2}", bytes as f64 / 1e6),
             format!("{:.3}", question * 1e3),
             format!("{:.3}", choice * 1e3),
+            format!("{:.2}", publish * 1e3),
             format!("{:.2}", roster * 1e3),
         ]
     });
-    table(text, ["data providers", "groups", "map, MB", "question, ms", "placing a page, ms", "roster, ms"], rows)?;
-    let joins: Vec<String> = costs.join.iter().map(|(data, seconds)| format!("{:.1} ms for number {data}", seconds * 1e3)).collect();
+    table(
+        text,
+        ["data providers", "groups", "map, MB", "question, ms", "placing a page, ms", "publishing it, ms", "roster, ms"],
+        rows,
+    )?;
+    let joins: Vec<String> =
+        costs.join.iter().map(|(data, seconds)| format!("{:.1} ms for number {data}", seconds * 1e3)).collect();
     let (exponent, one, all) = extrapolated(&costs.join, size.data);
     writeln!(
         text,
@@ -254,12 +291,13 @@ fn files_curve(text: &mut String, findings: &Findings) -> fmt::Result {
          versions.",
         findings.size.metadata, findings.size.copies
     )?;
+    let published = &findings.counted.published;
     let sizes = [("8 MiB", 23), ("1 GiB", 30), ("32 GiB", 35), ("1 TiB", 40), ("1 PiB", 50)];
     let rows = sizes.map(|(name, power)| {
         let pages = (1u64 << power) / PAGE;
         let of = |fan_out, count: u64| {
-            let blob = BlobId { volume: VolumeId(1), number: 70_000 };
-            let nodes = nodes_of_write(blob, BlobVersion(300), fan_out, pages / 2 & !7, count.min(pages), pages);
+            let nodes =
+                nodes_of_write(published.blob, published.blob_version, fan_out, (pages / 2) & !7, count.min(pages), pages);
             let Messages { nodes, node_puts, .. } = of_write(&findings.map, findings.size.copies, count, &nodes);
             format!("{nodes} in {node_puts}")
         };
@@ -269,12 +307,15 @@ fn files_curve(text: &mut String, findings: &Findings) -> fmt::Result {
     writeln!(text, "(\"3 in 6\": 3 nodes, each stored by as many providers as copies, in 6 messages.)")
 }
 
-fn small_print(text: &mut String) -> fmt::Result {
+fn small_print(text: &mut String, size: Size) -> fmt::Result {
+    let frames = WORK.frames_written * f64::from(size.copies) + WORK.frames_read;
+    let each = size.clients as f64 * frames * frame_bytes() / f64::from(size.data) / 1e6;
     writeln!(text, "\n## What the model leaves out\n")?;
+    writeln!(text, "- What the data providers' disks take: each takes in and sends {each:.0} MB/s.")?;
     let points = [
+        "What the node engine needs for a node, some 3 µs, beside the message that brings it.",
         "Links and switches between machines, and losses: QUIC's acknowledgements and repetitions beyond what a loopback shows.",
         "Bursts: all loads are means. 100,000 mounts that start together ask for 100,000 maps.",
-        "What the file engine's disks take: a provider of this cluster takes in and sends some 60 MB/s.",
         "Retention and collection (as much is deleted in the long run as is written: a message for up to 16,384 objects), helpers, fsck.",
         "Leases on names, which the main line is about to get, and updates whose ticket is their commit. Both take look-ups and commands from the version manager; neither changes what comes first in the tables.",
         "Free space: a map's epoch is raised when a provider's free space has moved by a sixteenth *since the last heartbeat*, since each heartbeat replaces the figure that it is compared with. So clients of a cluster in which nobody comes or goes place pages by the space that there was when they came.",
