@@ -320,12 +320,12 @@ pub(crate) fn keep_alives(connections: u64) -> f64 {
     connections as f64 / KEEP_ALIVE.as_secs_f64()
 }
 
-/// Messages and bytes by whom they go to: (role, calls, bytes).
-pub(crate) fn by_role(tally: &Tally) -> Vec<(&'static str, u64, u64)> {
+/// Messages and bytes by whom they go to: (role, calls, bytes). What is sent by the clock counts only if it is asked for.
+pub(crate) fn by_role(tally: &Tally, with_background: bool) -> Vec<(&'static str, u64, u64)> {
     let mut roles: BTreeMap<&'static str, (u64, u64)> = BTreeMap::new();
     for (kind, count) in &tally.kinds {
         let role = match *kind {
-            kind if BACKGROUND.contains(&kind) => continue,
+            kind if BACKGROUND.contains(&kind) && !with_background => continue,
             kind if kind.ends_with("page") => "data providers",
             kind if kind.ends_with("nodes") => "metadata providers",
             _ => "version manager",
