@@ -11,6 +11,7 @@ use std::io::Write;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 use weft_common::checksum::ChunkTable;
 use weft_common::client::{ClientOptions, Cluster, Volume};
 use weft_common::id::{ClusterId, Incarnation, ProviderId};
@@ -59,6 +60,8 @@ pub struct Tally {
     pub commands: u64,
     /// See `commands`.
     pub logged_bytes: u64,
+    /// How long the log's syncs took.
+    pub syncing: Duration,
 }
 
 /// What a client does by the clock and not because somebody asks for something.
@@ -162,7 +165,8 @@ impl Stage {
     #[must_use]
     pub fn take(&self) -> Tally {
         let (commands, bytes) = (self.log.commands.swap(0, Ordering::SeqCst), self.log.bytes.swap(0, Ordering::SeqCst));
-        Tally { commands, logged_bytes: bytes, ..std::mem::take(&mut *self.tally()) }
+        let syncing = Duration::from_nanos(self.log.sync_nanos.swap(0, Ordering::SeqCst));
+        Tally { commands, logged_bytes: bytes, syncing, ..std::mem::take(&mut *self.tally()) }
     }
 
     /// Stops the version manager, with everything in its table.
@@ -269,6 +273,7 @@ impl Pages {
 struct LogMeter {
     commands: AtomicU64,
     bytes: AtomicU64,
+    sync_nanos: AtomicU64,
 }
 
 /// A log that is written and synced as the real one is, counted, and never read again.
@@ -285,9 +290,10 @@ impl ReplicatedLog for MeteredLog {
     }
 
     fn append(&mut self, commands: &[Vec<u8>]) -> Result<u64, LogError> {
-        let bytes = commands.concat();
+        let (bytes, started) = (commands.concat(), Instant::now());
         let written = self.file.write_all(&bytes).and_then(|()| self.file.sync_data());
         written.map_err(|source| LogError::Io { action: "append to", path: "log".into(), source })?;
+        self.meter.sync_nanos.fetch_add(started.elapsed().as_nanos() as u64, Ordering::SeqCst);
         let first = self.next;
         self.next += commands.len() as u64;
         self.meter.commands.fetch_add(commands.len() as u64, Ordering::SeqCst);

@@ -55,8 +55,10 @@ pub(crate) struct Cost {
     pub(crate) commands: f64,
     /// Their bytes.
     pub(crate) logged_bytes: f64,
-    /// Microseconds, the median, with everything in one process.
+    /// Microseconds, the median, with everything in one process, and without the log's syncs: those are the disk's and the same at any size.
     pub(crate) micros: f64,
+    /// What those took.
+    pub(crate) sync_micros: f64,
 }
 
 impl Cost {
@@ -100,16 +102,19 @@ impl Bench<'_> {
     }
 
     async fn repeat(&mut self, operation: &'static str, client: &Arc<Volume>) -> Outcome<Cost> {
-        let (mut tallies, mut micros) = (Vec::new(), Vec::new());
+        let (mut tallies, mut micros, mut syncs) = (Vec::new(), Vec::new(), Vec::new());
         for _ in 0..self.repetitions {
             self.prepare(operation, client).await?;
             let _ = self.stage.take();
             let started = Instant::now();
             self.once(operation, client).await?;
-            micros.push(started.elapsed().as_secs_f64() * 1e6);
-            tallies.push(self.stage.take());
+            let took = started.elapsed();
+            let tally = self.stage.take();
+            micros.push(took.saturating_sub(tally.syncing).as_secs_f64() * 1e6);
+            syncs.push(tally.syncing.as_secs_f64() * 1e6);
+            tallies.push(tally);
         }
-        Ok(Cost { micros: median(micros), ..mean(operation, &tallies) })
+        Ok(Cost { micros: median(micros), sync_micros: median(syncs), ..mean(operation, &tallies) })
     }
 
     /// What has to be there before the operation.
@@ -208,6 +213,7 @@ fn mean(operation: &'static str, tallies: &[Tally]) -> Cost {
         commands: mean(&|tally| tally.commands),
         logged_bytes: mean(&|tally| tally.logged_bytes),
         micros: 0.0,
+        sync_micros: 0.0,
     }
 }
 

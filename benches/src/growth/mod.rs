@@ -199,13 +199,13 @@ fn print(points: &[Point]) {
     for (place, operation) in OPERATIONS.iter().enumerate() {
         println!("  {operation}");
         println!(
-            "  {:>14} {:>6} {:>7} {:>7} {:>9} {:>9} {:>9} {:>9} {:>9} {:>8}",
-            "", "height", "stored", "fetched", "messages", "manager B", "nodes B", "log cmds", "log B", "us"
+            "  {:>14} {:>6} {:>7} {:>7} {:>9} {:>9} {:>9} {:>9} {:>9} {:>8} {:>8}",
+            "", "height", "stored", "fetched", "messages", "manager B", "nodes B", "log cmds", "log B", "us", "sync us"
         );
         for point in points {
             let Some(cost) = point.costs.get(place) else { continue };
             println!(
-                "  {:>14} {:>6} {:>7.1} {:>7.1} {:>9.1} {:>9.0} {:>9.0} {:>9.1} {:>9.0} {:>8.0}",
+                "  {:>14} {:>6} {:>7.1} {:>7.1} {:>9.1} {:>9.0} {:>9.0} {:>9.1} {:>9.0} {:>8.0} {:>8.0}",
                 point.amount,
                 point.height,
                 cost.nodes_put,
@@ -215,7 +215,8 @@ fn print(points: &[Point]) {
                 cost.node_bytes,
                 cost.commands,
                 cost.logged_bytes,
-                cost.micros
+                cost.micros,
+                cost.sync_micros
             );
         }
     }

@@ -24,7 +24,7 @@ pub(super) fn page(arguments: &Arguments, dir: &Path, points: &[Point], crowded:
         .text(
             "Each operation is done by the real client library upon the real version manager and metadata engine, in one process, and every \
              message of it is counted: exact figures, without noise. Times are medians, and say how fast this machine is with tables of that \
-             size; they include a sync of the log for each command.",
+             size; syncs of the log are taken off (a machine's disk takes as long for them whatever the size).",
         )
         .text("A write or read is of one page of 64 KiB. What writes and reads cost is a way down the tree: log of the file's size to the base of the fan-out.");
     for series in [Series::Versions, Series::Size, Series::Files, Series::Clients] {
