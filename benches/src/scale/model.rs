@@ -109,6 +109,7 @@ pub(crate) fn resources(
     all.extend(provider_manager(size, map_bytes, costs));
     all.push(metadata(size, map, counted, costs));
     all.push(data(size, costs));
+    all.push(placing(costs));
     if watched {
         all.push(watch(costs));
     }
@@ -218,6 +219,22 @@ fn metadata(size: Size, map: &ClusterMap, counted: &Counted, costs: &Costs) -> R
         base: 0.0,
         each: each * share / WORKERS,
         remedy: "as many partitions as there may ever be metadata providers, times ten",
+    }
+}
+
+/// What each mount computes, however many there are.
+fn placing(costs: &Costs) -> Resource {
+    let choice = last(&costs.choice);
+    Resource {
+        name: "each mount: choosing where a page goes",
+        load: format!(
+            "{:.1} ms a page, all groups and for each member all providers; so a mount writes {:.1} MB/s at most",
+            choice * 1e3,
+            PAGE as f64 / choice / 1e6
+        ),
+        base: WORK.frames_written * FRAME_PAGES as f64 * choice,
+        each: 0.0,
+        remedy: "groups sorted by size and providers by id when the map comes; a table of sums of weights to draw from",
     }
 }
 
