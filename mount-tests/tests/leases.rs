@@ -33,13 +33,13 @@ impl Two {
 
     /// The desk gets to know a directory with a file: it answers from memory, and so does its kernel.
     fn look(&self) {
-        fs::create_dir(self.farm("shot")).unwrap();
-        fs::write(self.farm("shot/frame"), b"one").unwrap();
+        fs::create_dir(self.farm("shot")).expect("a directory");
+        fs::write(self.farm("shot/frame"), b"one").expect("a file");
         // Until then nobody gets a lease on what was just called in.
         std::thread::sleep(weft_common::limits::LEASE_PAUSE);
         for _ in 0..3 {
-            assert_eq!(fs::read_dir(self.desk("shot")).unwrap().count(), 1);
-            assert_eq!(fs::metadata(self.desk("shot/frame")).unwrap().len(), 3);
+            assert_eq!(fs::read_dir(self.desk("shot")).expect("a listing").count(), 1);
+            assert_eq!(fs::metadata(self.desk("shot/frame")).expect("attributes").len(), 3);
             assert!(!self.desk("shot/other").exists());
         }
     }

@@ -50,8 +50,6 @@ pub(crate) enum Style {
     /// What was measured: a line with a dot at each point.
     #[default]
     Measured,
-    /// A known curve: dashed, without dots.
-    Reference,
     /// Known figures: rings, not joined.
     ReferencePoints,
 }
@@ -105,7 +103,6 @@ impl Lines {
                     chart.draw_series(points.iter().map(|point| Circle::new(*point, 3, colour(place).filled())))?;
                     chart.draw_series([PathElement::new(points, style)])?;
                 }
-                Style::Reference => drop(chart.draw_series(dashes(points, style))?),
                 Style::ReferencePoints => drop(chart.draw_series(points.iter().map(|point| Circle::new(*point, 5, style)))?),
             }
         }
@@ -123,7 +120,6 @@ impl Lines {
     fn legend(&self) -> Vec<(String, RGBColor, Sign)> {
         let sign = |style| match style {
             Style::Measured => Sign::Line,
-            Style::Reference => Sign::Dashes,
             Style::ReferencePoints => Sign::Point,
         };
         let lines = self.lines.iter().enumerate().map(|(place, line)| (line.name.clone(), colour(place), sign(line.style)));

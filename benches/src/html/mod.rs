@@ -11,7 +11,6 @@
 //!
 //! [`Bars`] compares systems over several rows of work; [`Lines`] shows how something grows, or percentiles. Both take references: known figures, as
 //! of a paper or a target, which are drawn dashed beside what was measured.
-#![allow(dead_code, unused_imports, reason = "each report uses a part of it")]
 
 mod bars;
 mod canvas;

@@ -21,12 +21,12 @@ pub fn complaints(model: &Model, records: &Records) -> Vec<String> {
 
 fn judge_read(model: &Model, read: &ReadRecord) -> Option<String> {
     let inode = read.found.as_ref().map(|found| found.inode);
-    let about = || format!("{:?} at {:?} (N{} was known)", read.place, read.at, read.low);
+    let about = || format!("{:?} at {:?} (N{} was known)", read.place, read.at, read.low.version);
     match read.at {
         Some(version) if model.named(&read.place, version) != inode => {
             return Some(format!("{} was {inode:?}, it is {:?}", about(), model.named(&read.place, version)));
         }
-        None if !model.some_state(&read.place, read.low, |named| named == inode) => {
+        None if !model.some_state_since(&read.place, &read.low, |named| named == inode) => {
             return Some(format!("{} was {inode:?}, which it never was since", about()));
         }
         _ => {}
@@ -35,7 +35,7 @@ fn judge_read(model: &Model, read: &ReadRecord) -> Option<String> {
     let has_mode = |traits: Traits| traits.mode == found.mode;
     let is_right = match read.at {
         Some(version) => model.traits_at(found.inode, version).is_some_and(has_mode),
-        None => model.some_traits(found.inode, read.low, has_mode),
+        None => model.some_traits(found.inode, &read.low, has_mode),
     };
     if !is_right {
         return Some(format!("{} had mode {:o}", about(), found.mode));
@@ -45,7 +45,11 @@ fn judge_read(model: &Model, read: &ReadRecord) -> Option<String> {
         return Some(format!("{}: inode {} has no {content:?}", about(), found.inode));
     };
     // At an old version exactly what it showed; at the newest at least what was known.
-    let expected = model.content_at(found.inode, read.at.unwrap_or(read.low)).map(|state| state.from);
+    let expected = match read.at {
+        Some(version) => model.content_at(found.inode, version),
+        None => model.content_since(found.inode, &read.low),
+    };
+    let expected = expected.map(|state| state.from);
     let fresh = expected.is_none_or(|expected| match read.at {
         Some(_) => expected == state.from,
         None => expected <= state.from,
@@ -65,9 +69,9 @@ fn judge_xattr(model: &Model, XattrRecord { low, at, inode, value }: &XattrRecor
     let has_value = |traits: Traits| traits.xattr == *value;
     let is_right = match at {
         Some(version) => model.traits_at(*inode, *version).is_some_and(has_value),
-        None => model.some_traits(*inode, *low, has_value),
+        None => model.some_traits(*inode, low, has_value),
     };
-    (!is_right).then(|| format!("the attribute of inode {inode} at {at:?} (N{low} was known) was {value:?}"))
+    (!is_right).then(|| format!("the attribute of inode {inode} at {at:?} (N{} was known) was {value:?}", low.version))
 }
 
 fn judge_bytes(found: &Found, bytes: &[u8]) -> Option<String> {
@@ -86,7 +90,8 @@ fn judge_bytes(found: &Found, bytes: &[u8]) -> Option<String> {
 
 fn judge_list(model: &Model, list: &ListRecord) -> Option<String> {
     let fits = |version: u64| model.listed(list.directory, version) == list.entries;
-    let possible = (list.low..=model.latest).any(fits);
-    (!possible)
-        .then(|| format!("directory {} listed as {:?}, which it never was since N{}", list.directory, list.entries, list.low))
+    let possible = (model.settled_all(&list.low)..=model.latest).any(fits);
+    (!possible).then(|| {
+        format!("directory {} listed as {:?}, which it never was since N{}", list.directory, list.entries, list.low.version)
+    })
 }

@@ -1,7 +1,7 @@
 //! What clients did and saw, as they were told. It is judged when all is over ([`super::check`]): then the history of the volume
 //! tells in which order everything happened.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use weft_common::id::BlobId;
 use weft_common::wire::ErrorKind;
@@ -139,11 +139,21 @@ pub struct Found {
     pub bytes: bytes::Bytes,
 }
 
+/// What was known when something began. Changes that were under way then may have a number below the newest that is known, and not have
+/// happened yet: they wait for mounts that remember what they change, and others do not.
+#[derive(Clone, Debug, Default)]
+pub struct Known {
+    /// The newest volume version that anybody knew of.
+    pub version: u64,
+    /// Changes that were under way.
+    pub under_way: BTreeSet<usize>,
+}
+
 /// A name that was looked up, and the file read behind it.
 #[derive(Clone, Debug)]
 pub struct ReadRecord {
-    /// The newest volume version that anybody knew of when it began.
-    pub low: u64,
+    /// What was known when it began.
+    pub low: Known,
     /// The volume version that was asked for; `None` for the newest.
     pub at: Option<u64>,
     /// The name.
@@ -155,8 +165,8 @@ pub struct ReadRecord {
 /// An extended attribute that was read.
 #[derive(Clone, Debug)]
 pub struct XattrRecord {
-    /// The newest volume version that anybody knew of when it began.
-    pub low: u64,
+    /// What was known when it began.
+    pub low: Known,
     /// The volume version that was asked for; `None` for the newest.
     pub at: Option<u64>,
     /// The inode.
@@ -183,8 +193,8 @@ pub struct SyncedUpdate {
 /// A directory that was listed.
 #[derive(Clone, Debug)]
 pub struct ListRecord {
-    /// The newest volume version that anybody knew of when it began.
-    pub low: u64,
+    /// What was known when it began.
+    pub low: Known,
     /// The directory.
     pub directory: u64,
     /// Names and inodes.
@@ -208,6 +218,8 @@ pub struct Records {
     pub has_lost: bool,
     /// The newest volume version that any client was told of.
     seen: u64,
+    /// Changes of which nobody was told yet what came of them.
+    under_way: BTreeSet<usize>,
     /// The newest blob versions that any client was told of.
     blobs: BTreeMap<BlobId, u64>,
 }
@@ -226,12 +238,18 @@ impl History {
         let mut records = self.records();
         let low = records.seen;
         records.deeds.push(DeedRecord { deed, low, outcome: Outcome::Unknown });
-        records.deeds.len() - 1
+        let number = records.deeds.len() - 1;
+        records.under_way.insert(number);
+        number
     }
 
     /// A client is told what came of a change.
     pub fn end(&self, number: usize, outcome: Outcome) {
         let mut records = self.records();
+        // What may still happen stays under way.
+        if !matches!(outcome, Outcome::Unknown) {
+            records.under_way.remove(&number);
+        }
         if let Outcome::Done(version, content) = &outcome {
             records.seen = records.seen.max(*version);
             if let Some((blob, version, _)) = content {
@@ -246,6 +264,13 @@ impl History {
     #[must_use]
     pub fn seen(&self) -> u64 {
         self.records().seen
+    }
+
+    /// What is known now.
+    #[must_use]
+    pub fn known(&self) -> Known {
+        let records = self.records();
+        Known { version: records.seen, under_way: records.under_way.clone() }
     }
 
     /// The newest version of `blob` that any client was told of.

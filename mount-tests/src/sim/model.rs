@@ -1,7 +1,7 @@
 //! The volume as it must have been at each of its versions: a plain replay of what clients did, in the order that the volume's
 //! own history tells.
 
-use super::history::{Deed, Outcome, Place, Records, apply};
+use super::history::{Deed, Known, Outcome, Place, Records, apply};
 use super::ledger::FallBack;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use weft_common::id::BlobId;
@@ -41,6 +41,8 @@ pub struct Model {
     traits: BTreeMap<u64, Vec<(u64, Traits)>>,
     /// The newest version.
     pub latest: u64,
+    /// The change that made each version.
+    makers: BTreeMap<u64, usize>,
     /// What does not fit.
     pub complaints: Vec<String>,
     pub(super) done: BTreeSet<usize>,
@@ -95,11 +97,47 @@ impl Model {
         at(self.traits.get(&inode)?, version)
     }
 
-    /// Whether an inode had attributes that fit at some version from `low` on.
+    /// Where a look at something at the head has to be at least that began when `known` was known. `states` are the versions that changed
+    /// it, in order: those need not have happened yet that were under way.
     #[must_use]
-    pub fn some_traits(&self, inode: u64, low: u64, fit: impl Fn(Traits) -> bool) -> bool {
-        let later = self.traits.get(&inode).into_iter().flatten().filter(|(from, _)| *from > low);
-        self.traits_at(inode, low).is_some_and(&fit) || later.into_iter().any(|(_, traits)| fit(*traits))
+    pub fn settled(&self, known: &Known, states: impl DoubleEndedIterator<Item = u64>) -> u64 {
+        let mut low = known.version;
+        for version in states.rev().filter(|version| *version <= known.version) {
+            if !self.makers.get(&version).is_some_and(|maker| known.under_way.contains(maker)) {
+                break;
+            }
+            low = version - 1;
+        }
+        low
+    }
+
+    /// As [`Model::settled`], for something that any change may concern.
+    #[must_use]
+    pub fn settled_all(&self, known: &Known) -> u64 {
+        let open = self.makers.iter().find(|(_, maker)| known.under_way.contains(maker)).map(|(version, _)| *version - 1);
+        open.unwrap_or(known.version).min(known.version)
+    }
+
+    /// Whether an inode had attributes that fit at some version from what was known on.
+    #[must_use]
+    pub fn some_traits(&self, inode: u64, known: &Known, fit: impl Fn(Traits) -> bool) -> bool {
+        let states = || self.traits.get(&inode).into_iter().flatten();
+        let low = self.settled(known, self.traits.get(&inode).map_or(&[][..], Vec::as_slice).iter().map(|(from, _)| *from));
+        self.traits_at(inode, low).is_some_and(&fit) || states().any(|(from, traits)| *from > low && fit(*traits))
+    }
+
+    /// The content that a file had to have at least when `known` was known.
+    #[must_use]
+    pub fn content_since(&self, inode: u64, known: &Known) -> Option<&FileState> {
+        let states = self.files.get(&inode).map_or(&[][..], Vec::as_slice);
+        self.content_at(inode, self.settled(known, states.iter().map(|state| state.from)))
+    }
+
+    /// Whether a name was in a state that fits at some version from what was known on.
+    #[must_use]
+    pub fn some_state_since(&self, place: &Place, known: &Known, fits: impl Fn(Option<u64>) -> bool) -> bool {
+        let states = self.names.get(place).map_or(&[][..], Vec::as_slice);
+        self.some_state(place, self.settled(known, states.iter().map(|(from, _)| *from)), fits)
     }
 
     /// Whether a name was in a state that fits at some version from `low` on.
@@ -146,6 +184,7 @@ impl Model {
         let Some((number, record)) = number.and_then(|number| Some((number, records.deeds.get(number)?))) else {
             return self.fall_back(change, records, fall_backs);
         };
+        self.makers.insert(version, number);
         if !self.done.insert(number) {
             self.complain(format!("op{number} happened twice, the second time as N{version}"));
         }

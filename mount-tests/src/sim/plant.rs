@@ -41,11 +41,13 @@ pub enum Plant {
     RestoredTooFar,
     /// Providers acknowledge deletions and keep what was to go.
     NothingDeleted,
+    /// A client does not forget what is called in, and says that it does.
+    CallsUnheard,
 }
 
 impl Plant {
     /// All of them.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::ForgetfulProvider,
         Self::ForgetfulMetadata,
         Self::EarlyAcknowledgement,
@@ -64,5 +66,6 @@ impl Plant {
         Self::ForeignClock,
         Self::RestoredTooFar,
         Self::NothingDeleted,
+        Self::CallsUnheard,
     ];
 }

@@ -3,7 +3,7 @@
 
 use super::client::Client;
 use super::deeds::{XATTR, at};
-use super::history::{Found, ListRecord, Place, ReadRecord, XattrRecord};
+use super::history::{Found, Known, ListRecord, Place, ReadRecord, XattrRecord};
 use super::servers::Fate;
 use bytes::Bytes;
 use std::fmt;
@@ -87,7 +87,7 @@ impl Client {
     /// Those of the client library.
     pub async fn read(&self, version: At, place: Place, share: (u64, u64)) -> Result<Option<u64>, ClientError> {
         for _ in 0..QUESTIONS {
-            let (low, asked) = (self.stage.history.seen(), self.stage.world.elapsed());
+            let (low, asked) = (self.stage.history.known(), self.stage.world.elapsed());
             let found = match self.look_up(version, &place).await {
                 Ok(found) => found,
                 Err(error) => {
@@ -107,7 +107,7 @@ impl Client {
 
     async fn read_found(
         &self,
-        low: u64,
+        low: Known,
         version: At,
         place: Place,
         share: (u64, u64),
@@ -116,7 +116,7 @@ impl Client {
         let history = &self.stage.history;
         let number = if let At::Version(version) = version { Some(version.0) } else { None };
         let Some(attributes) = attributes else {
-            self.log(format_args!("{place:?} at {number:?} is not there (known then: N{low})"));
+            self.log(format_args!("{place:?} at {number:?} is not there (known then: N{})", low.version));
             history.note_read(ReadRecord { low, at: number, place, found: None });
             return Ok(None);
         };
@@ -231,7 +231,12 @@ impl Client {
         });
         self.stage.world.count("held read");
         self.log(format_args!("held read of {place:?} at N{version}"));
-        self.stage.history.note_read(ReadRecord { low: version, at: Some(version), place: place.clone(), found });
+        self.stage.history.note_read(ReadRecord {
+            low: Known { version, ..Known::default() },
+            at: Some(version),
+            place: place.clone(),
+            found,
+        });
         Ok(())
     }
 
@@ -240,7 +245,7 @@ impl Client {
     /// # Errors
     /// Those of the client library.
     pub async fn list(&self, version: At, directory: u64) -> Result<Vec<(String, u64)>, ClientError> {
-        let low = self.stage.history.seen();
+        let low = self.stage.history.known();
         let query = Query::ReadDirectory { directory: InodeNumber(directory), after: None, limit: 1000 };
         let NamespaceAnswer::Entries { entries, .. } = self.volume.query(version, query).await? else { return Ok(Vec::new()) };
         let entry =
@@ -257,7 +262,7 @@ impl Client {
     /// # Errors
     /// Those of the client library.
     pub async fn read_xattr(&self, version: Option<u64>, inode: u64) -> Result<(), ClientError> {
-        let low = self.stage.history.seen();
+        let low = self.stage.history.known();
         let query = Query::GetXattr { inode: InodeNumber(inode), name: XATTR.to_vec() };
         let value = match self.volume.query(at(version), query).await {
             Ok(NamespaceAnswer::Bytes(bytes)) => bytes.first_chunk::<8>().map(|bytes| u64::from_le_bytes(*bytes)),

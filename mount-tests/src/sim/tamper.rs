@@ -8,9 +8,9 @@ use std::time::Duration;
 use weft_common::id::{InodeNumber, VolumeVersion};
 use weft_common::rpc::{Answer, Call, Handler, Peer};
 use weft_common::wire::{
-    At, BlobReply, BlobRequest, Change, DataReply, DataRequest, ErrorKind, HistoryReply, HistoryRequest, Holds, MetadataReply,
-    MetadataRequest, NamespaceAnswer, NamespaceChange, NamespaceQuery, Query, Reply, Request, ServiceError, SessionRequest,
-    VersionRange,
+    At, BlobReply, BlobRequest, Change, DataReply, DataRequest, ErrorKind, HistoryReply, HistoryRequest, Holds, LeaseReply,
+    MetadataReply, MetadataRequest, NamespaceAnswer, NamespaceChange, NamespaceQuery, Query, Reply, Request, ServiceError,
+    SessionRequest, VersionRange,
 };
 
 /// What planted bugs remember.
@@ -40,7 +40,9 @@ pub(super) async fn handle(world: &World, handler: &Arc<dyn Handler>, peer: &Pee
         Plant::OutOfOrder => out_of_order(handler, peer, call).await,
         Plant::RewrittenHistory => rewritten(handler, peer, call).await,
         Plant::DeafToReaders | Plant::RestoredTooFar => handler.handle(peer, changed(world.plant, call)).await,
-        Plant::GreedySweep | Plant::NeighbourIgnored => lies(world.plant, handler.handle(peer, call).await?),
+        Plant::GreedySweep | Plant::NeighbourIgnored | Plant::CallsUnheard => {
+            lies(world.plant, handler.handle(peer, call).await?)
+        }
         Plant::EarlyNodeSync | Plant::NothingDeleted => match unheeded(world.plant, &call.request) {
             Some(reply) => Ok(Answer { reply, body: bytes::Bytes::new() }),
             None => handler.handle(peer, call).await,
@@ -126,6 +128,7 @@ fn lies(plant: Plant, mut answer: Answer) -> Result<Answer, ServiceError> {
         Reply::History(HistoryReply::Work { jobs, .. }) if plant == Plant::NeighbourIgnored => {
             jobs.iter_mut().for_each(|job| job.newer = None);
         }
+        Reply::Lease(LeaseReply::CalledIn { directories, .. }) if plant == Plant::CallsUnheard => directories.clear(),
         _ => {}
     }
     Ok(answer)

@@ -181,7 +181,10 @@ impl Leases {
 
     /// Asks what is called in, as long as anything is remembered.
     pub(crate) async fn keep(self: Arc<Self>) {
-        while self.wanted {
+        if !self.wanted {
+            return;
+        }
+        loop {
             let now = self.now();
             let (question, forgotten) = lock(&self.book).question(now);
             self.tell(&forgotten);
