@@ -146,7 +146,7 @@ async fn open(args: &MountArgs, url: Option<Url>, options: &MountOptions) -> Res
         timeout: options.timeout,
         memory: options.memory,
         purpose: format!("mount {}", options.mountpoint.display()),
-        leases: args.local.is_none(),
+        leases: true,
         ..ClientOptions::default()
     };
     match (&args.local, url) {

@@ -139,8 +139,8 @@ pub struct Config {
     pub zone: String,
     /// How fast collection deletes copies of page objects and nodes; for the version manager.
     pub deletes_per_second: NonZeroU32,
-    /// Whether the version manager gives clients leases on directories: not where the only one is in this process. No key of the file.
-    pub leases: bool,
+    /// Whether all clients that get leases are in this process, so that none are left from an earlier one. No key of the file.
+    pub alone: bool,
     /// Log filter.
     pub log: String,
 }
@@ -208,7 +208,7 @@ impl Document {
             data_store: place(self.data_store, "data"),
             zone,
             deletes_per_second: self.deletes_per_second.unwrap_or(DELETES_PER_SECOND_DEFAULT),
-            leases: true,
+            alone: false,
             log,
         };
         check_stores(&config)?;

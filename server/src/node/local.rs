@@ -83,7 +83,7 @@ fn local_config(folder: &Path, identity: PathBuf, address: SocketAddr) -> Config
         data_store: store.join("data"),
         zone: "local".into(),
         deletes_per_second: DELETES_PER_SECOND_DEFAULT,
-        leases: false,
+        alone: true,
         log: "info".into(),
     }
 }

@@ -282,7 +282,7 @@ fn open_manager(config: &Config, cluster: ClusterId) -> Result<Option<Manager>, 
     }
     files::claim(&config.manager_store, cluster)?;
     let server = format!("version-manager@{}", config.advertise);
-    let options = ManagerOptions { server, leases: config.leases, ..ManagerOptions::default() };
+    let options = ManagerOptions { server, alone: config.alone, ..ManagerOptions::default() };
     Ok(Some(Manager::open(&config.manager_store, options)?))
 }
 

@@ -11,7 +11,7 @@
 //! Nothing is believed for longer than [`LEASE_TERM`] after the newest question, or look, that the manager has answered was *sent*.
 
 use crate::id::{InodeNumber, VolumeId, VolumeVersion};
-use crate::limits::{LEASE_DOUBT, LEASE_IDLE, LEASE_TERM, LEASED_NAMES_MAX, LEASES_PER_SESSION_MAX};
+use crate::limits::{ENTRIES_PER_ANSWER_MAX, LEASE_DOUBT, LEASE_IDLE, LEASE_TERM, LEASED_NAMES_MAX, LEASES_PER_SESSION_MAX};
 use crate::name::FileName;
 use crate::time::Timestamp;
 use crate::wire::{
@@ -19,6 +19,11 @@ use crate::wire::{
 };
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::{Duration, Instant};
+
+/// So many names of a directory are asked for one by one; before the next one some of it is listed.
+const LOOK_UPS_BEFORE_LISTING: u32 = 4;
+/// Entries of a directory that is listed because of that: a few answers.
+const LISTED_ENTRIES_MAX: u64 = 16_384;
 
 /// A moment of this client: by the clock that stands still while the machine sleeps, and by the one that does not but may jump.
 #[derive(Clone, Copy, Debug)]
@@ -89,6 +94,8 @@ struct Directory {
     /// What is no directory and has no other name; `None` while its attributes are not known.
     files: HashMap<InodeNumber, Option<Attributes>>,
     listed: Listed,
+    /// Names that had to be asked for since some of it was listed.
+    misses: u32,
     used: Instant,
 }
 
@@ -168,6 +175,29 @@ impl Book {
         directory.files.get(&inode)?.clone().map(|attributes| Known::Attributes(Box::new(attributes)))
     }
 
+    /// `query` has to be asked. If it is one of several for names of one directory that is not too large, this answers a better one: part of
+    /// the directory, from where it is not known on. Whoever looks at some names one by one looks at more, and who makes
+    /// files asks for each name whether it is there.
+    pub(super) fn listing_for(&mut self, volume: VolumeId, query: &Query) -> Option<Query> {
+        let Query::LookUp { parent, name } = query else { return None };
+        if self.in_flight.contains_key(&((volume, *parent), name.clone())) {
+            return None;
+        }
+        let directory = self.directories.get_mut(&(volume, *parent))?;
+        directory.misses += 1;
+        let is_small = directory.own.as_ref().is_some_and(|own| own.size <= LISTED_ENTRIES_MAX);
+        if directory.misses <= LOOK_UPS_BEFORE_LISTING || !is_small {
+            return None;
+        }
+        let after = match &directory.listed {
+            Listed::No => None,
+            Listed::Through(name) => Some(name.clone()),
+            Listed::All => return None,
+        };
+        directory.misses = 0;
+        Some(Query::ReadDirectory { directory: *parent, after, limit: ENTRIES_PER_ANSWER_MAX as u32 })
+    }
+
     /// Takes in the answer to `query`, which was asked at `asked`.
     pub(super) fn remember(
         &mut self,
@@ -192,6 +222,7 @@ impl Book {
                 names: HashMap::new(),
                 files: HashMap::new(),
                 listed: Listed::No,
+                misses: 0,
                 used: asked.steady,
             });
         }

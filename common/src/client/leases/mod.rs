@@ -14,7 +14,7 @@ use super::lock;
 use super::retry::Context;
 use super::session::Sessions;
 use crate::clock::Clock;
-use crate::id::{InodeNumber, VolumeId, VolumeVersion};
+use crate::id::{InodeNumber, SessionId, VolumeId, VolumeVersion};
 use crate::limits::{LEASE_TERM, LEASE_WAIT};
 use crate::wire::{
     At, Attributes, Change, ChangeReply, ErrorKind, LeaseReply, LeaseRequest, NamespaceAnswer, NamespaceQuery, Query, Reply,
@@ -104,8 +104,25 @@ impl Leases {
                 other => Err(self.link.unexpected("the answer to a query", &other)),
             };
         };
+        let listing = lock(&self.book).listing_for(volume, &query);
+        if let Some(listing) = listing
+            && self.look(context, session.id, volume, listing).await.is_ok()
+            && let Some((known, _)) = self.known(volume, &query)
+        {
+            return known;
+        }
+        self.look(context, session.id, volume, query).await
+    }
+
+    async fn look(
+        &self,
+        context: Context,
+        session: SessionId,
+        volume: VolumeId,
+        query: Query,
+    ) -> Result<NamespaceAnswer, ClientError> {
         let asked = self.now();
-        let look = LeaseRequest::Look { volume, session: session.id, query: query.clone() };
+        let look = LeaseRequest::Look { volume, session, query: query.clone() };
         match self.link.manager(context, Request::Lease(look)).await? {
             Reply::Lease(LeaseReply::Seen { answer, moment, grant }) => {
                 if let Some(grant) = &grant {

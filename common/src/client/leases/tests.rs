@@ -151,6 +151,26 @@ fn a_directory_that_was_listed_whole_has_nothing_else() {
 }
 
 #[test]
+fn who_asks_for_one_name_after_the_other_is_told_all_of_them() {
+    let mut memory = Memory::new();
+    let own = Attributes { size: 2000, ..attributes(HERE, FileKind::Directory, 4) };
+    memory.seen(&Query::Attributes(HERE), Some(NamespaceAnswer::Attributes(own.clone())), 4);
+    let ask = |memory: &mut Memory, text: &str| memory.book.listing_for(VOLUME, &look_up(text));
+    let mut asked = || (0..5).map(|_| ask(&mut memory, "frame")).collect::<Vec<_>>();
+    let listing = asked().pop().flatten().expect("the fifth");
+    assert!(matches!(&listing, Query::ReadDirectory { directory: HERE, after: None, .. }));
+    assert_eq!(asked()[..4], [None, None, None, None], "once");
+    let attributes = attributes(FRAME, FileKind::File, 3);
+    let entries = vec![DirectoryEntry { name: name("a"), attributes }];
+    memory.seen(&listing, Some(NamespaceAnswer::Entries { entries, more: true }), 4);
+    let mut asked = || (0..5).map(|_| ask(&mut memory, "frame")).collect::<Vec<_>>();
+    assert!(matches!(asked().pop(), Some(Some(Query::ReadDirectory { after: Some(after), .. })) if after == name("a")));
+    let large = Attributes { size: 1_000_000, ..own };
+    memory.seen(&Query::Attributes(HERE), Some(NamespaceAnswer::Attributes(large)), 5);
+    assert!((0..20).all(|_| ask(&mut memory, "frame").is_none()), "that would take longer than asking");
+}
+
+#[test]
 fn an_empty_directory_is_known_as_a_whole_and_counts_what_is_made_in_it() {
     let mut memory = Memory::new();
     let empty = Attributes { size: 0, ..attributes(HERE, FileKind::Directory, 4) };

@@ -67,16 +67,15 @@ pub(super) struct Leases {
     /// Sessions that may hold leases of an earlier process, until then at most.
     strangers: BTreeSet<SessionId>,
     strangers_until: Instant,
-    last_line: Option<u64>,
+    last_line: u64,
     last_call: u64,
     count: usize,
 }
 
 impl Leases {
-    /// No leases are known. `strangers` may hold some that an earlier process gave; `line` is a number that none of them had. Without one,
-    /// leases are not given at all. `pause` is for how long a directory is not leased once its leases were called in.
-    pub(super) fn new(now: Instant, strangers: BTreeSet<SessionId>, line: Option<u64>, pause: Duration) -> Self {
-        let strangers = if line.is_some() { strangers } else { BTreeSet::new() };
+    /// No leases are known. `strangers` may hold some that an earlier process gave; `line` is a number that none of them had. `pause` is for
+    /// how long a directory is not leased once its leases were called in.
+    pub(super) fn new(now: Instant, strangers: BTreeSet<SessionId>, line: u64, pause: Duration) -> Self {
         Self {
             holders: BTreeMap::new(),
             by_directory: BTreeMap::new(),
@@ -105,8 +104,8 @@ impl Leases {
             return None;
         }
         if !self.holders.contains_key(&session) {
-            let line = self.last_line? + 1;
-            self.last_line = Some(line);
+            self.last_line += 1;
+            let line = self.last_line;
             let (directories, called) = (BTreeSet::new(), Vec::new());
             self.holders.insert(session, Holder { line, heard: now, directories, called, number: 0, question: None });
         }

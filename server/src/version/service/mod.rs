@@ -64,9 +64,9 @@ pub struct ManagerOptions {
     pub checkpoint_every: Duration,
     /// … or when so many commands are not in it.
     pub checkpoint_commands: u64,
-    /// Whether clients get leases on directories …
-    pub leases: bool,
-    /// … and how long not, after one was called in.
+    /// Whether nobody can hold leases that an earlier process gave.
+    pub alone: bool,
+    /// How long a directory is not leased, after a lease on it was called in.
     pub lease_pause: Duration,
     /// The time of day that commands get.
     pub clock: Arc<dyn Clock>,
@@ -81,7 +81,7 @@ impl Default for ManagerOptions {
             server: "version manager".into(),
             checkpoint_every: Duration::from_secs(5),
             checkpoint_commands: 16_384,
-            leases: true,
+            alone: false,
             lease_pause: LEASE_PAUSE,
             clock: Arc::new(SystemClock),
             workers: Workers::Threads,

@@ -4,10 +4,11 @@ use crate::version::core::Effect;
 use crate::version::kv::{Kv, KvError};
 use crate::version::namespace::Readers;
 use crate::version::readers::{SessionReads, readers};
+use crate::version::service::ManagerOptions;
 use crate::version::service::leases::Leases;
 use crate::version::service::lock_waits::LockWaits;
 use crate::version::{blobs, garbage, sessions};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -52,13 +53,15 @@ pub(super) struct Soft {
 }
 
 impl Soft {
-    /// Gives every open session and every ticket in flight a fresh lease. `line` is a number that no leases of an earlier process had;
-    /// without one none are given.
-    pub(super) fn new(kv: &dyn Kv, now: Instant, line: Option<u64>, lease_pause: Duration) -> Result<Self, KvError> {
+    /// Gives every open session and every ticket in flight a fresh lease.
+    pub(super) fn new(kv: &dyn Kv, now: Instant, options: &ManagerOptions) -> Result<Self, KvError> {
         let reads = SessionReads::unheard_since(garbage::epoch(kv)?);
         let lease = |session| (session, SessionLease::new(now, reads.clone()));
         let sessions: BTreeMap<_, _> = sessions::list(kv)?.into_iter().map(|info| lease(info.session)).collect();
-        let leases = Leases::new(now, sessions.keys().copied().collect(), line, lease_pause);
+        let strangers = if options.alone { BTreeSet::new() } else { sessions.keys().copied().collect() };
+        // No process before had this one, as long as the clock is not set back to the very nanosecond.
+        let line = u64::try_from(options.clock.now().0).unwrap_or_default();
+        let leases = Leases::new(now, strangers, line, options.lease_pause);
         let mut tickets = BTreeMap::new();
         blobs::waiting(kv, &mut |waiting| {
             tickets.insert((waiting.blob, waiting.version), now);

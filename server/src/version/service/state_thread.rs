@@ -118,9 +118,7 @@ impl State {
         log: Queue<LogJob>,
     ) -> Result<Self, KvError> {
         let now = Instant::now();
-        // Greater than any of an earlier process, as long as the clock is not set back by as many nanoseconds as there are sessions.
-        let line = options.leases.then(|| u64::try_from(options.clock.now().0).unwrap_or_default());
-        let soft = Soft::new(machine.kv(), now, line, options.lease_pause)?;
+        let soft = Soft::new(machine.kv(), now, options)?;
         let (checkpoint_every, checkpoint_commands) = (options.checkpoint_every, options.checkpoint_commands);
         let (checkpoint_begun, ticked) = (now, now);
         let clock = Arc::clone(&options.clock);

@@ -1,5 +1,6 @@
 //! Leases, with the clock in hand.
 
+use super::options;
 use crate::version::core::Effect;
 use crate::version::service::soft::Soft;
 use crate::version::tests::Cluster;
@@ -13,7 +14,7 @@ use weft_common::wire::{Holds, Renewal};
 fn a_dead_writers_ticket_is_offered_after_its_lease_and_sooner_when_others_wait() {
     let mut cluster = Cluster::new(1);
     let start = Instant::now();
-    let mut soft = Soft::new(cluster.machine.kv(), start, None, Duration::ZERO).unwrap();
+    let mut soft = Soft::new(cluster.machine.kv(), start, &options()).unwrap();
     let inode = cluster.create("f");
     let blob = cluster.write(inode, 0, 10).blob;
     let note = |soft: &mut Soft, effects: &[Effect], at| effects.iter().for_each(|effect| soft.note(effect, at));
@@ -33,7 +34,7 @@ fn a_dead_writers_ticket_is_offered_after_its_lease_and_sooner_when_others_wait(
     assert_eq!(lapsed(&soft, &cluster, TICKET_GRACE - moment), [0u64; 0]);
     assert_eq!(lapsed(&soft, &cluster, TICKET_GRACE), [1]);
     // After a restart its lease starts anew.
-    let restarted = Soft::new(cluster.machine.kv(), start + TICKET_LEASE, None, Duration::ZERO).unwrap();
+    let restarted = Soft::new(cluster.machine.kv(), start + TICKET_LEASE, &options()).unwrap();
     assert_eq!(lapsed(&restarted, &cluster, TICKET_LEASE + moment), [0u64; 0]);
     assert_eq!(lapsed(&restarted, &cluster, TICKET_LEASE + TICKET_GRACE), [1]);
     // A helper finishes it.
@@ -48,7 +49,7 @@ fn a_dead_writers_ticket_is_offered_after_its_lease_and_sooner_when_others_wait(
 fn a_silent_session_is_closed_once_and_cannot_be_renewed_meanwhile() {
     let cluster = Cluster::new(1);
     let start = Instant::now();
-    let mut soft = Soft::new(cluster.machine.kv(), start, None, Duration::ZERO).unwrap();
+    let mut soft = Soft::new(cluster.machine.kv(), start, &options()).unwrap();
     let session = cluster.session;
     assert!(soft.renew(session, start + SESSION_LEASE / 2));
     assert!(!soft.renew(SessionId(99), start));
@@ -68,7 +69,7 @@ fn a_silent_session_is_closed_once_and_cannot_be_renewed_meanwhile() {
 fn a_manager_that_stood_still_closes_nobody_for_its_own_silence() {
     let mut cluster = Cluster::new(1);
     let start = Instant::now();
-    let mut soft = Soft::new(cluster.machine.kv(), start, None, Duration::ZERO).unwrap();
+    let mut soft = Soft::new(cluster.machine.kv(), start, &options()).unwrap();
     cluster.create("f");
     cluster.effects.iter().for_each(|effect| soft.note(effect, start));
     soft.forgive(SESSION_LEASE * 2);
@@ -80,7 +81,7 @@ fn a_manager_that_stood_still_closes_nobody_for_its_own_silence() {
 fn readers_know_what_the_last_of_them_knows_and_late_renewals_change_nothing() {
     let cluster = Cluster::new(1);
     let start = Instant::now();
-    let mut soft = Soft::new(cluster.machine.kv(), start, None, Duration::ZERO).unwrap();
+    let mut soft = Soft::new(cluster.machine.kv(), start, &options()).unwrap();
     let (old, volume) = (cluster.session, cluster.volume);
     let reading = |n| Holds { versions: vec![(volume, VolumeVersion(n))], ..Holds::default() };
     let readers = |soft: &Soft| {
@@ -114,7 +115,7 @@ fn readers_know_what_the_last_of_them_knows_and_late_renewals_change_nothing() {
 fn clients_hurry_while_something_waits_for_them_and_many_clients_less() {
     let cluster = Cluster::new(1);
     let start = Instant::now();
-    let mut soft = Soft::new(cluster.machine.kv(), start, None, Duration::ZERO).unwrap();
+    let mut soft = Soft::new(cluster.machine.kv(), start, &options()).unwrap();
     assert_eq!(soft.renewal_pause(5, 5), SESSION_RENEWAL);
     assert_eq!(soft.renewal_pause(4, 5), SESSION_RENEWAL_HURRIED);
     (10..3010).for_each(|session| soft.note(&Effect::Opened(SessionId(session)), start));
