@@ -177,7 +177,7 @@ impl BlobStore for Volume {
         let _shared = self.publish_lock(inode).read().await;
         self.cluster.publisher.node_writer.ready(context, self.copies()).await?;
         let leases = &self.cluster.leases;
-        leases.publishing(self.info.id, inode);
+        let mark = leases.publishing(self.info.id, inode);
         let published = async {
             let (ticket, session) = self.order(context, inode, operation, modified, author, only_in).await?;
             let (blob, blob_version) = (ticket.blob, ticket.entry.version);
@@ -189,7 +189,7 @@ impl BlobStore for Volume {
         };
         let published = published.await;
         let outcome = published.as_ref().map(|published: &Published| (published.version, published.attributes.as_ref()));
-        leases.published(self.info.id, inode, outcome);
+        leases.published(self.info.id, inode, mark, outcome);
         published
     }
 
@@ -306,7 +306,7 @@ impl Namespace for Volume {
             Request::Change(NamespaceChange { volume, key, author, change })
         };
         let leases = &self.cluster.leases;
-        leases.begin(self.info.id, &change);
+        let mark = leases.begin(self.info.id, &change);
         let done = match self.cluster.sessions.change(context, make).await {
             Ok(Reply::Change(reply)) => {
                 tracing::debug!(request = %context.id, version = %reply.version, "changed");
@@ -315,7 +315,7 @@ impl Namespace for Volume {
             Ok(other) => Err(self.cluster.link.unexpected("the end of a change", &other)),
             Err(error) => Err(error),
         };
-        leases.end(self.info.id, &change, done.as_ref());
+        leases.end(self.info.id, &change, mark, done.as_ref());
         done
     }
 }

@@ -555,6 +555,19 @@ impl Change {
         }
     }
 
+    /// The inode whose attributes it changes, apart from what follows from names.
+    #[must_use]
+    pub fn subject(&self) -> Option<InodeNumber> {
+        match self {
+            Self::SetAttributes { inode, .. }
+            | Self::SetXattr { inode, .. }
+            | Self::RemoveXattr { inode, .. }
+            | Self::Link { inode, .. }
+            | Self::ShareContent { inode, .. } => Some(*inode),
+            _ => None,
+        }
+    }
+
     /// The change's name for logs and metrics.
     #[must_use]
     pub fn name(&self) -> &'static str {

@@ -36,8 +36,8 @@ pub(crate) struct Item {
 enum Content {
     /// `.` and `..`.
     Dots,
-    /// An inode as it is, in this directory.
-    Live(InodeNumber, Box<Attributes>),
+    /// An inode as it is.
+    Live(Box<Attributes>),
     /// An inode as it was: its directory, the `.versions` entry that it lies under, and the version.
     Old(NodeId, NodeId, VolumeVersion, Box<Attributes>),
     /// A state in this `.history/FILE`.
@@ -175,9 +175,7 @@ impl Filesystem {
             }
         }
         let cursor = match &stream.node {
-            Node::Live(directory) => {
-                self.list_names(At::Head, *directory, cursor, limit, &mut window, live_item(self, *directory)).await?
-            }
+            Node::Live(directory) => self.list_names(At::Head, *directory, cursor, limit, &mut window, live_item(self)).await?,
             Node::Old(old) => {
                 self.uses.note(old.at);
                 let under = old.entry.unwrap_or(stream.id);
@@ -277,9 +275,9 @@ impl Filesystem {
         let place = |parent| Some((parent, FileName::new(item.name.as_slice()).ok()?));
         match &item.content {
             Content::Dots => Some(dots(item.node)),
-            Content::Live(directory, attributes) => {
+            Content::Live(attributes) => {
                 let name = FileName::new(item.name.as_slice()).ok();
-                Some(self.live_entry((**attributes).clone(), name.as_ref().map(|name| (*directory, name))).await)
+                Some(self.live_entry((**attributes).clone(), name.as_ref()).await)
             }
             Content::Old(parent, under, at, attributes) => {
                 Some(self.old_entry(place(*parent)?, *under, *at, (**attributes).clone()))
@@ -302,12 +300,12 @@ fn after_version(cursor: &Cursor) -> VolumeVersion {
     }
 }
 
-fn live_item(filesystem: &Filesystem, directory: InodeNumber) -> impl Fn(&FileName, Attributes) -> Item + Send + '_ {
-    move |name, attributes| Item {
+fn live_item(filesystem: &Filesystem) -> impl Fn(&FileName, Attributes) -> Item + Send + '_ {
+    |name, attributes| Item {
         name: name.as_bytes().to_vec(),
         node: filesystem.nodes.peek(attributes.inode),
         kind: attributes.kind,
-        content: Content::Live(directory, Box::new(attributes)),
+        content: Content::Live(Box::new(attributes)),
     }
 }
 

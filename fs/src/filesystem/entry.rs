@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::time::Duration;
-use weft_common::id::{InodeNumber, VolumeVersion};
+use weft_common::id::VolumeVersion;
 use weft_common::name::FileName;
 use weft_common::wire::{Attributes, FileKind, NamespaceAnswer, Query};
 
@@ -30,15 +30,13 @@ impl Filesystem {
     /// The entry of a live inode whose attributes were just fetched, by the name that it was found by, counted as one look-up.
     ///
     /// If the file is being read here in an older version, the entry goes by another number (see [`crate::inode`]).
-    pub(super) async fn live_entry(&self, newest: Attributes, place: Option<(InodeNumber, &FileName)>) -> Entry {
+    pub(super) async fn live_entry(&self, newest: Attributes, name: Option<&FileName>) -> Entry {
         let inode = newest.inode;
-        let look_up = place.map(|(parent, name)| Query::LookUp { parent, name: name.clone() });
-        let leased = look_up.map_or(Duration::ZERO, |query| self.leased(&query, &newest));
-        self.recent.put(&newest, place.map(|(_, name)| name), !leased.is_zero());
-        let entry_lifetime = self.settings.entry_lifetime.max(leased);
+        self.recent.put(&newest, name);
+        let entry_lifetime = self.settings.entry_lifetime;
         let node = self.nodes.current(inode);
         let Some(file) = self.files.get(inode) else {
-            let attribute_lifetime = self.settings.attribute_lifetime.max(leased);
+            let attribute_lifetime = self.attribute_lifetime(node, &newest);
             return Entry { node, attributes: newest, entry_lifetime, attribute_lifetime };
         };
         let node = if self.follow(&file, node, newest).await { node } else { self.alias(&file, node) };
@@ -46,18 +44,17 @@ impl Filesystem {
         Entry { node, attributes, entry_lifetime, attribute_lifetime: Duration::ZERO }
     }
 
-    /// For how long the kernel may believe `answer`, which was just given to `query`: as long as the lease that it came with, if it still is
-    /// what is known under that.
-    pub(super) fn leased(&self, query: &Query, answer: &Attributes) -> Duration {
-        if !self.kernel.can_drop_names() {
-            return Duration::ZERO;
-        }
-        match self.volume.known(query) {
-            Some((Ok(NamespaceAnswer::Attributes(known)), lifetime)) if known.version == answer.version => {
+    /// For how long the kernel may believe the attributes of `node`, a file that is not open here: as long as the lease that they came with,
+    /// if they are what is known under one and by the number that is told when it is called in.
+    pub(super) fn attribute_lifetime(&self, node: NodeId, newest: &Attributes) -> Duration {
+        let is_told = node == self.nodes.peek(newest.inode) || node == newest.inode.into();
+        let leased = match self.volume.known(&Query::Attributes(newest.inode)).filter(|_| is_told) {
+            Some((Ok(NamespaceAnswer::Attributes(known)), lifetime)) if known.version == newest.version => {
                 lifetime.saturating_sub(KERNEL_LAG)
             }
             _ => Duration::ZERO,
-        }
+        };
+        self.settings.attribute_lifetime.max(leased)
     }
 
     /// Another number for the newest content of a file, in place of one look-up of `pinned`.

@@ -19,10 +19,6 @@ pub(crate) trait KernelCache: Send + Sync + std::fmt::Debug {
     fn drop_entry(&self, parent: NodeId, name: &FileName);
     /// Attributes of an inode. Waits for no lock.
     fn drop_attributes(&self, node: NodeId);
-    /// All names, as far as that can be done without waiting for any lock.
-    fn drop_names(&self);
-    /// Whether [`KernelCache::drop_names`] does anything. If not, the kernel must not be told to believe a name of the present.
-    fn can_drop_names(&self) -> bool;
 }
 
 /// What the kernel's pages of an inode are of.
@@ -108,16 +104,11 @@ impl Kernel {
         }
     }
 
-    /// Whether the kernel may believe names that others can change, as it can be told at once that they did.
-    pub(crate) fn can_drop_names(&self) -> bool {
-        self.cache.get().is_some_and(|cache| cache.can_drop_names())
-    }
-
-    /// When this returns, the kernel believes nothing that it knew of names, and of the attributes of `nodes`. Waits for nobody.
-    pub(crate) fn drop_leased(&self, nodes: impl IntoIterator<Item = NodeId>) {
-        let Some(cache) = self.cache.get() else { return };
-        cache.drop_names();
-        nodes.into_iter().for_each(|node| cache.drop_attributes(node));
+    /// When this returns, the kernel believes nothing that it knew of the attributes of `nodes`. Waits for nobody.
+    pub(crate) fn drop_attributes(&self, nodes: impl IntoIterator<Item = NodeId>) {
+        if let Some(cache) = self.cache.get() {
+            nodes.into_iter().for_each(|node| cache.drop_attributes(node));
+        }
     }
 
     /// The kernel drops names, and what it knows below them but for what is in use. Does not wait.

@@ -24,7 +24,7 @@ impl Filesystem {
                 }
                 _ => {
                     let newest = self.look_up_at(At::Head, directory, name.clone()).await?;
-                    Ok(self.live_entry(newest, Some((directory, &name))).await)
+                    Ok(self.live_entry(newest, Some(&name)).await)
                 }
             },
             Node::Old(_) if name.is_reserved() => Err(not_found()),
@@ -55,12 +55,13 @@ impl Filesystem {
         match self.node(node)? {
             Node::Live(inode) => {
                 let fetched = self.attributes_at(At::Head, inode).await;
-                let lifetime = fetched.as_ref().map_or(Duration::ZERO, |newest| self.leased(&Query::Attributes(inode), newest));
                 if let Ok(newest) = &fetched {
-                    self.recent.put(newest, None, !lifetime.is_zero());
+                    self.recent.put(newest, None);
                 }
                 let Some(file) = self.files.get(inode) else {
-                    return Ok((fetched?, self.settings.attribute_lifetime.max(lifetime)));
+                    let newest = fetched?;
+                    let lifetime = self.attribute_lifetime(node, &newest);
+                    return Ok((newest, lifetime));
                 };
                 match fetched {
                     Ok(newest) => {

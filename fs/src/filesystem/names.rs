@@ -35,7 +35,7 @@ impl Filesystem {
         let name = ordinary(name)?;
         let (inode, parent) = (self.changeable(node)?, self.changeable(parent)?);
         let reply = self.change(caller, Change::Link { inode, parent, name: name.clone() }).await?;
-        Ok(self.live_entry(reply.attributes.ok_or_else(unexpected)?, Some((parent, &name))).await)
+        Ok(self.live_entry(reply.attributes.ok_or_else(unexpected)?, Some(&name)).await)
     }
 
     /// Takes a name from a file.

@@ -42,7 +42,7 @@ impl Filesystem {
         match self.node(node)? {
             Node::Live(inode) => {
                 // With entry lifetime 0 the look-up of this very `open(2)` was a moment ago.
-                let recent = if self.settings.entry_lifetime.is_zero() { self.recent.looked_up(inode) } else { None };
+                let recent = if self.settings.entry_lifetime.is_zero() { self.recent.get(inode) } else { None };
                 let newest = match recent {
                     Some(attributes) => attributes,
                     None => self.attributes_of_named(inode).await?,
@@ -175,7 +175,7 @@ impl Filesystem {
         let Caller { uid, gid, .. } = caller;
         let change = Change::Create { parent, name: name.clone(), inode, mode, uid, gid, exclusive, umask };
         let newest = self.change(caller, change).await?.attributes.ok_or_else(unexpected)?;
-        Ok((self.live_entry(newest.clone(), Some((parent, &name))).await, newest))
+        Ok((self.live_entry(newest.clone(), Some(&name)).await, newest))
     }
 }
 

@@ -26,8 +26,6 @@ struct Seen {
     when: Instant,
     attributes: Attributes,
     name: Option<FileName>,
-    /// The kernel may believe it for longer than it is remembered here.
-    is_leased: bool,
     /// When it was last told of a version other than a moment before.
     mixed: Option<Instant>,
 }
@@ -46,12 +44,12 @@ impl Recent {
         Self { seen: Cache::new(INODES_MAX), turn: Mutex::default() }
     }
 
-    /// Remembers what the kernel is about to be told, by a look-up of `name` if there is one, and whether it may believe that under a
-    /// lease. An older version than is known stays forgotten.
-    pub(crate) fn put(&self, attributes: &Attributes, name: Option<&FileName>, is_leased: bool) {
+    /// Remembers what the kernel is about to be told, by a look-up of `name` if there is one. An older version than is known stays
+    /// forgotten.
+    pub(crate) fn put(&self, attributes: &Attributes, name: Option<&FileName>) {
         let _turn = lock(&self.turn);
         let when = Instant::now();
-        let mut seen = Seen { when, attributes: attributes.clone(), name: name.cloned(), is_leased, mixed: None };
+        let mut seen = Seen { when, attributes: attributes.clone(), name: name.cloned(), mixed: None };
         if let Some(before) = self.seen.get(&attributes.inode) {
             let differs = before.attributes.version != attributes.version && before.when.elapsed() < LIFETIME;
             seen.mixed = if differs { Some(when) } else { before.mixed };
@@ -66,12 +64,6 @@ impl Recent {
     /// What was answered for `inode` a moment ago.
     pub(crate) fn get(&self, inode: InodeNumber) -> Option<Attributes> {
         self.seen.get(&inode).filter(|seen| seen.when.elapsed() < LIFETIME).map(|seen| seen.attributes)
-    }
-
-    /// As [`Recent::get`], if the kernel cannot have opened `inode` but by looking it up a moment ago.
-    pub(crate) fn looked_up(&self, inode: InodeNumber) -> Option<Attributes> {
-        let is_fresh = |seen: &Seen| !seen.is_leased && seen.when.elapsed() < LIFETIME;
-        self.seen.get(&inode).filter(is_fresh).map(|seen| seen.attributes)
     }
 
     /// Whether the kernel may have been told of another version of `inode` than `version` a moment ago, and believe it still.
@@ -127,8 +119,8 @@ mod tests {
     #[test]
     fn an_answer_that_comes_late_takes_nothing_back() {
         let recent = Recent::new();
-        recent.put(&at(7), None, false);
-        recent.put(&at(6), None, false);
+        recent.put(&at(7), None);
+        recent.put(&at(6), None);
         assert_eq!(recent.get(INODE).unwrap().version, VolumeVersion(7));
         assert!(recent.differs(INODE, VolumeVersion(7)), "the kernel was told of two versions");
     }
@@ -136,8 +128,8 @@ mod tests {
     #[test]
     fn one_version_is_what_the_kernel_believes() {
         let recent = Recent::new();
-        recent.put(&at(7), None, false);
-        recent.put(&at(7), None, false);
+        recent.put(&at(7), None);
+        recent.put(&at(7), None);
         assert!(!recent.differs(INODE, VolumeVersion(7)) && recent.differs(INODE, VolumeVersion(8)));
         recent.forget(INODE);
         assert!(recent.get(INODE).is_none() && !recent.differs(INODE, VolumeVersion(8)));

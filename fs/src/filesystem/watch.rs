@@ -61,15 +61,14 @@ impl OwnVersions {
 }
 
 impl Filesystem {
-    /// Leases are called in or over: the kernel must not believe any more what it was told of these inodes, and of names in those that
-    /// are directories. Waits for nobody.
+    /// Leases are called in or over: the kernel must not believe any more what it was told of the attributes of these inodes. Waits for nobody.
     pub(crate) fn forget_leased(&self, inodes: &[InodeNumber]) {
-        // What was answered a moment ago may be on its way to the kernel still: an open has to know of it.
+        // What was answered a moment ago may be on its way to the kernel still, so `recent` keeps it: an open has to know of it.
         let numbers = |inode: &InodeNumber| {
             let (own, current) = (NodeId::from(*inode), self.nodes.peek(*inode));
             [Some(own), (current != own).then_some(current)].into_iter().flatten()
         };
-        self.kernel.drop_leased(inodes.iter().flat_map(numbers));
+        self.kernel.drop_attributes(inodes.iter().flat_map(numbers));
     }
 
     /// Whether changes of others must be followed.

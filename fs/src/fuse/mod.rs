@@ -6,7 +6,6 @@
 //! request's id; the mount goes on.
 
 mod convert;
-mod epoch;
 mod operations;
 mod session;
 

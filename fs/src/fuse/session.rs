@@ -5,13 +5,12 @@ use std::ffi::OsStr;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use weft_common::name::FileName;
 
 use super::Adapter;
-use super::epoch::Epoch;
 use crate::filesystem::{Filesystem, KernelCache};
 use crate::inode::NodeId;
 use crate::lock;
@@ -49,8 +48,7 @@ impl Session {
     ) -> io::Result<Self> {
         let adapter = Adapter::new(Arc::clone(filesystem), runtime.clone());
         let mut session = fuser::Session::new(adapter, mountpoint, &fuser_config(config))?;
-        let caches = Arc::new(Caches { notifier: session.notifier(), epoch: OnceLock::new() });
-        filesystem.kernel().connect(caches.clone());
+        filesystem.kernel().connect(Arc::new(Caches(session.notifier())));
         let unmounter = Mutex::new(session.unmount_callable());
         let (sender, ended) = watch::channel(false);
         std::thread::Builder::new().name("weft-mount".to_owned()).spawn(move || {
@@ -59,12 +57,6 @@ impl Session {
             }
             sender.send_replace(true);
         })?;
-        match Epoch::find(mountpoint) {
-            Ok(epoch) => drop(caches.epoch.set(epoch)),
-            Err(error) => {
-                tracing::info!(%error, "this kernel cannot be told to drop names (Linux 6.16 can): it asks for each name at every step");
-            }
-        }
         Ok(Self { unmounter, ended })
     }
 
@@ -102,39 +94,26 @@ fn fuser_config(config: &SessionConfig) -> Config {
     fuser
 }
 
-/// The kernel's caches. Calls fail once the mount is gone, when nothing is cached. Those that drop pages or a single name block while
-/// requests hold what they want.
+/// The kernel's caches. Calls fail once the mount is gone, when nothing is cached. Those that drop pages or names block while requests hold
+/// what they want.
 #[derive(Debug)]
-struct Caches {
-    notifier: Notifier,
-    epoch: OnceLock<Epoch>,
-}
+struct Caches(Notifier);
 
 impl KernelCache for Caches {
     fn drop_inode(&self, node: NodeId) {
-        if let Err(error) = self.notifier.inval_inode(INodeNo(node.0), 0, 0) {
+        if let Err(error) = self.0.inval_inode(INodeNo(node.0), 0, 0) {
             tracing::debug!(?node, %error, "the kernel did not drop an inode's pages");
         }
     }
 
     fn drop_entry(&self, parent: NodeId, name: &FileName) {
-        if let Err(error) = self.notifier.inval_entry(INodeNo(parent.0), OsStr::from_bytes(name.as_bytes())) {
+        if let Err(error) = self.0.inval_entry(INodeNo(parent.0), OsStr::from_bytes(name.as_bytes())) {
             tracing::debug!(?parent, %name, %error, "the kernel did not drop a name");
         }
     }
 
     fn drop_attributes(&self, node: NodeId) {
         // A negative offset leaves the pages alone. What the kernel does not know is no error worth a word.
-        let _ = self.notifier.inval_inode(INodeNo(node.0), -1, 0);
-    }
-
-    fn drop_names(&self) {
-        if let Some(Err(error)) = self.epoch.get().map(Epoch::raise) {
-            tracing::debug!(%error, "the kernel did not drop its names");
-        }
-    }
-
-    fn can_drop_names(&self) -> bool {
-        self.epoch.get().is_some()
+        let _ = self.0.inval_inode(INodeNo(node.0), -1, 0);
     }
 }

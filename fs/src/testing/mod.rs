@@ -7,7 +7,6 @@ mod volume;
 pub(crate) use namespace::attributes;
 pub(crate) use volume::FakeVolume;
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use weft_common::name::FileName;
@@ -32,14 +31,9 @@ pub(crate) const APPEND: OpenMode = OpenMode { append: true, ..WRITE };
 /// Opens for writing anew.
 pub(crate) const TRUNCATE: OpenMode = OpenMode { truncate: true, ..WRITE };
 
-/// Remembers what the kernel was told to drop: inodes, names, attributes, and how often all names.
+/// Remembers what the kernel was told to drop: inodes, names, attributes.
 #[derive(Debug, Default)]
-pub(crate) struct Dropped(
-    Mutex<Vec<NodeId>>,
-    Mutex<Vec<(NodeId, FileName)>>,
-    pub(crate) Mutex<Vec<NodeId>>,
-    pub(crate) AtomicU64,
-);
+pub(crate) struct Dropped(Mutex<Vec<NodeId>>, Mutex<Vec<(NodeId, FileName)>>, Mutex<Vec<NodeId>>);
 
 impl KernelCache for Dropped {
     fn drop_inode(&self, node: NodeId) {
@@ -52,14 +46,6 @@ impl KernelCache for Dropped {
 
     fn drop_attributes(&self, node: NodeId) {
         lock(&self.2).push(node);
-    }
-
-    fn drop_names(&self) {
-        self.3.fetch_add(1, Ordering::Relaxed);
-    }
-
-    fn can_drop_names(&self) -> bool {
-        true
     }
 }
 

@@ -10,10 +10,10 @@
 //!
 //! Nothing is believed for longer than [`LEASE_TERM`] after the newest question, or look, that the manager has answered was *sent*.
 
+use super::terms::{Directory, Flight, Forgotten, Known, Listed, Mark, Now, Outcome, Question, names};
 use crate::id::{InodeNumber, VolumeId, VolumeVersion};
 use crate::limits::{ENTRIES_PER_ANSWER_MAX, LEASE_DOUBT, LEASE_IDLE, LEASE_TERM, LEASED_NAMES_MAX, LEASES_PER_SESSION_MAX};
 use crate::name::FileName;
-use crate::time::Timestamp;
 use crate::wire::{
     Attributes, Change, ChangeReply, DirectoryEntry, FileKind, Grant, LeasedDirectory, Moment, NamespaceAnswer, Query,
 };
@@ -24,90 +24,6 @@ use std::time::{Duration, Instant};
 const LOOK_UPS_BEFORE_LISTING: u32 = 4;
 /// Entries of a directory that is listed because of that: a few answers.
 const LISTED_ENTRIES_MAX: u64 = 16_384;
-
-/// A moment of this client: by the clock that stands still while the machine sleeps, and by the one that does not but may jump.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Now {
-    pub(super) steady: Instant,
-    pub(super) wall: Timestamp,
-}
-
-impl Now {
-    /// How long ago that was: the longer of what the clocks say.
-    fn since(self, earlier: Self) -> Duration {
-        let wall = self.wall.0.saturating_sub(earlier.wall.0);
-        let wall = Duration::from_nanos(u64::try_from(wall).unwrap_or_default());
-        self.steady.saturating_duration_since(earlier.steady).max(wall)
-    }
-}
-
-/// What is known without asking.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Known {
-    /// It is there.
-    Attributes(Box<Attributes>),
-    /// There is no such name.
-    Absent,
-}
-
-/// What is to be asked of the manager.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Question {
-    pub(super) line: u64,
-    pub(super) done: u64,
-    pub(super) gives_back: Vec<LeasedDirectory>,
-}
-
-/// What is not remembered any more, so that nobody else may remember it either.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Forgotten(pub(super) Vec<(VolumeId, InodeNumber)>);
-
-/// What came of a change of this client.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Outcome<'r> {
-    /// It was carried out.
-    Done(&'r ChangeReply),
-    /// It was not.
-    Refused,
-    /// It may still be.
-    Unknown(Now),
-}
-
-/// How much of a directory is known to be all of it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-enum Listed {
-    /// It was not listed from the beginning.
-    #[default]
-    No,
-    /// Everything up to this name is known.
-    Through(FileName),
-    /// Everything is.
-    All,
-}
-
-#[derive(Debug)]
-struct Directory {
-    own: Option<Attributes>,
-    /// The newest version that `own` takes account of; later changes of this client's are counted in.
-    as_of: VolumeVersion,
-    names: HashMap<FileName, Option<InodeNumber>>,
-    /// What is no directory and has no other name; `None` while its attributes are not known.
-    files: HashMap<InodeNumber, Option<Attributes>>,
-    listed: Listed,
-    /// Names that had to be asked for since some of it was listed.
-    misses: u32,
-    used: Instant,
-}
-
-/// Own changes of one name that are under way.
-#[derive(Clone, Copy, Debug, Default)]
-struct Flight {
-    count: u32,
-    /// There were several at once, so that it is not known which came last.
-    overlapped: bool,
-    /// What the name stood for when the first one went out, if that was known.
-    before: Option<Option<InodeNumber>>,
-}
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -126,8 +42,12 @@ pub(super) struct Book {
     owes_word: bool,
     directories: HashMap<LeasedDirectory, Directory>,
     homes: HashMap<LeasedDirectory, InodeNumber>,
+    /// Inodes whose attributes this client is changing, and how many of its changes do.
+    busy: BTreeMap<LeasedDirectory, u32>,
     /// Names that this client is changing.
     in_flight: BTreeMap<(LeasedDirectory, FileName), Flight>,
+    /// Everything that the manager has given a lease on, and not called in.
+    held: BTreeSet<LeasedDirectory>,
     /// Forgotten, and the manager does not know yet.
     leaving: BTreeSet<LeasedDirectory>,
     entries: usize,
@@ -208,12 +128,16 @@ impl Book {
         grant: &Grant,
         asked: Now,
     ) -> Forgotten {
+        if grant.line == self.line {
+            self.held.extend(grant.directories.iter().map(|inode| (volume, *inode)));
+        }
         let is_late = moment.epoch < self.floor || self.own.get(&volume).is_some_and(|own| moment.version < *own);
         if is_late || self.doubt_until.is_some_and(|until| asked.steady < until) {
             return Forgotten::default();
         }
         let forgotten = if grant.line == self.line { Forgotten::default() } else { self.begin_line(grant.line, moment.epoch) };
         self.believe(asked);
+        self.held.extend(grant.directories.iter().map(|inode| (volume, *inode)));
         let granted = grant.directories.iter().map(|inode| (volume, *inode)).filter(|place| !self.leaving.contains(place));
         for place in granted.collect::<Vec<_>>() {
             self.directories.entry(place).or_insert_with(|| Directory {
@@ -276,16 +200,20 @@ impl Book {
         if self.in_flight.contains_key(&(place, name.clone())) {
             return;
         }
-        if let Some(directory) = self.directories.get_mut(&place)
-            && directory.names.insert(name.clone(), inode).is_none()
-        {
-            self.entries += 1;
+        let Some(directory) = self.directories.get_mut(&place) else { return };
+        if inode.is_none() && directory.listed == Listed::All {
+            self.entries -= usize::from(directory.names.remove(name).is_some());
+        } else {
+            self.entries += usize::from(directory.names.insert(name.clone(), inode).is_none());
         }
     }
 
     /// Attributes that were so at `moment`, of something in the directory `home`, or of a directory.
     fn put_attributes(&mut self, volume: VolumeId, home: InodeNumber, attributes: &Attributes, moment: Moment) {
         let inode = attributes.inode;
+        if self.busy.contains_key(&(volume, inode)) {
+            return;
+        }
         if attributes.kind == FileKind::Directory {
             let Some(directory) = self.directories.get_mut(&(volume, inode)) else { return };
             directory.own = Some(attributes.clone());
@@ -302,7 +230,7 @@ impl Book {
     }
 
     /// A change of this client goes out.
-    pub(super) fn begin(&mut self, volume: VolumeId, change: &Change) {
+    pub(super) fn begin(&mut self, volume: VolumeId, change: &Change) -> Mark {
         for (directory, name) in names(change) {
             let place = (volume, directory);
             let flight = self.in_flight.entry((place, name.clone())).or_default();
@@ -322,17 +250,17 @@ impl Book {
                 self.forget_attributes((volume, inode));
             }
         }
-        if let Some(inode) = subject(change) {
-            self.forget_attributes((volume, inode));
+        match change.subject() {
+            Some(inode) => self.occupy((volume, inode)),
+            None => self.mark(),
         }
     }
 
-    /// The answer to a change that went out is there.
-    pub(super) fn end(&mut self, volume: VolumeId, change: &Change, outcome: Outcome<'_>) -> Forgotten {
-        let mut is_certain = true;
-        // What was seen while the change was under way may be from before it.
-        if let Some(inode) = subject(change) {
-            self.forget_attributes((volume, inode));
+    /// The answer to a change that went out at `mark` is there.
+    pub(super) fn end(&mut self, volume: VolumeId, change: &Change, mark: Mark, outcome: Outcome<'_>) -> Forgotten {
+        let mut is_certain = mark == self.mark();
+        if let Some(inode) = change.subject() {
+            self.release((volume, inode));
         }
         for (directory, name) in names(change) {
             let key = ((volume, directory), name);
@@ -388,9 +316,13 @@ impl Book {
             Change::Unlink { parent, name } | Change::RemoveDirectory { parent, name } => {
                 self.put_name((volume, *parent), name, None);
                 self.count((volume, *parent), attributes, -1, reply.version);
-                if is_directory { self.drop_directories([(volume, attributes.inode)]) } else { Forgotten::default() }
+                if is_directory {
+                    return self.drop_directories([(volume, attributes.inode)]);
+                }
+                self.drop_file((volume, attributes.inode));
+                Forgotten::default()
             }
-            Change::Rename { parent, name, new_parent, new_name, exchange: false, .. } => {
+            Change::Rename { parent, name, new_parent, new_name, exchange: false, .. } if attributes.version == reply.version => {
                 for directory in [parent, new_parent] {
                     self.forget_attributes((volume, *directory));
                 }
@@ -398,7 +330,7 @@ impl Book {
                     self.put_name((volume, *parent), name, None);
                 }
                 self.put_name((volume, *new_parent), new_name, Some(attributes.inode));
-                self.homes.remove(&(volume, attributes.inode));
+                self.drop_file((volume, attributes.inode));
                 if is_newest {
                     self.put_attributes(volume, *new_parent, attributes, moment);
                 }
@@ -424,13 +356,46 @@ impl Book {
     }
 
     /// An update of this client's is being published: what the file will be is not known.
-    pub(super) fn publishing(&mut self, volume: VolumeId, inode: InodeNumber) {
-        self.forget_attributes((volume, inode));
+    pub(super) fn publishing(&mut self, volume: VolumeId, inode: InodeNumber) -> Mark {
+        self.occupy((volume, inode))
+    }
+
+    /// A publication came to nothing, for all that is known.
+    pub(super) fn not_published(&mut self, volume: VolumeId, inode: InodeNumber) {
+        self.release((volume, inode));
+    }
+
+    fn mark(&self) -> Mark {
+        Mark { line: self.line, floor: self.floor }
+    }
+
+    /// The attributes of an inode are not known until what is done about it is over.
+    fn occupy(&mut self, place: LeasedDirectory) -> Mark {
+        *self.busy.entry(place).or_default() += 1;
+        self.forget_attributes(place);
+        self.mark()
+    }
+
+    fn release(&mut self, place: LeasedDirectory) {
+        if let Some(count) = self.busy.get_mut(&place) {
+            *count -= 1;
+            if *count == 0 {
+                self.busy.remove(&place);
+            }
+        }
     }
 
     /// A file's update was published: by this client, so that nobody calls it in.
-    pub(super) fn published(&mut self, volume: VolumeId, inode: InodeNumber, version: VolumeVersion, now: Option<&Attributes>) {
-        let is_newest = self.note_own(volume, version);
+    pub(super) fn published(
+        &mut self,
+        volume: VolumeId,
+        inode: InodeNumber,
+        mark: Mark,
+        version: VolumeVersion,
+        now: Option<&Attributes>,
+    ) {
+        self.release((volume, inode));
+        let is_newest = self.note_own(volume, version) && mark == self.mark();
         let home = self.homes.get(&(volume, inode)).copied();
         match now.zip(home) {
             Some((attributes, home)) if is_newest && attributes.links == 1 => {
@@ -484,6 +449,12 @@ impl Book {
         }
     }
 
+    /// A file is not in its directory any more.
+    fn drop_file(&mut self, place: LeasedDirectory) {
+        let home = self.homes.remove(&place).and_then(|home| self.directories.get_mut(&(place.0, home)));
+        self.entries -= usize::from(home.is_some_and(|home| home.files.remove(&place.1).is_some()));
+    }
+
     /// The attributes of nothing in a directory are known.
     fn forget_files(&mut self, place: LeasedDirectory) {
         if let Some(directory) = self.directories.get_mut(&place) {
@@ -495,6 +466,7 @@ impl Book {
         let all: Vec<_> = self.directories.keys().copied().collect();
         let forgotten = self.drop_directories(all);
         self.leaving.clear();
+        self.held.clear();
         (self.line, self.done, self.told, self.believed_since) = (line, 0, 0, None);
         self.floor = self.floor.max(epoch);
         forgotten
@@ -527,18 +499,16 @@ impl Book {
             let half = by_age.len().div_ceil(2);
             out.extend(by_age.into_iter().take(half).map(|(_, place)| place));
         }
-        self.leaving.extend(out.iter().copied());
-        self.drop_directories(out)
+        let forgotten = self.drop_directories(out);
+        // Also what was forgotten for another reason, and not remembered again.
+        let left = self.held.iter().filter(|place| !self.directories.contains_key(*place));
+        self.leaving.extend(left);
+        forgotten
     }
 
     /// Whether nothing is remembered and nothing is to be said.
     pub(super) fn is_empty(&self) -> bool {
-        self.directories.is_empty() && self.leaving.is_empty() && self.done == self.told && !self.owes_word
-    }
-
-    /// Whether so much is remembered that [`Book::question`] should be asked for at once.
-    pub(super) fn is_full(&self) -> bool {
-        self.entries > LEASED_NAMES_MAX || self.directories.len() > LEASES_PER_SESSION_MAX * 3 / 4
+        self.held.is_empty() && self.leaving.is_empty() && self.done == self.told && !self.owes_word
     }
 
     /// Takes in the answer to `question`, which was sent at `asked`: forgets what is called in.
@@ -557,16 +527,23 @@ impl Book {
             return self.lost(epoch);
         }
         self.owes_word = false;
-        question.gives_back.iter().for_each(|place| {
+        for place in &question.gives_back {
             self.leaving.remove(place);
-        });
+            self.held.remove(place);
+        }
+        for place in called_in {
+            self.held.remove(place);
+        }
         if !called_in.is_empty() {
             self.floor = self.floor.max(epoch);
         }
         let forgotten = self.drop_directories(called_in.iter().copied());
         self.told = self.told.max(question.done);
         self.done = self.done.max(number);
-        self.believe(asked);
+        // The manager waits for what it has called in from when it heard of this client before, and not longer.
+        if called_in.is_empty() {
+            self.believe(asked);
+        }
         forgotten
     }
 
@@ -577,7 +554,7 @@ impl Book {
 
     /// The manager does not answer: what is remembered is believed until its term is over, and then it is forgotten.
     pub(super) fn unanswered(&mut self, now: Now) -> Forgotten {
-        if !self.believed_for(now).is_zero() || self.directories.is_empty() {
+        if !self.believed_for(now).is_zero() || self.held.is_empty() {
             return Forgotten::default();
         }
         self.owes_word = true;
@@ -598,34 +575,4 @@ impl Book {
         }
         Forgotten(forgotten)
     }
-}
-
-/// The inode whose attributes a change is about, names apart.
-fn subject(change: &Change) -> Option<InodeNumber> {
-    match change {
-        Change::SetAttributes { inode, .. }
-        | Change::SetXattr { inode, .. }
-        | Change::RemoveXattr { inode, .. }
-        | Change::Link { inode, .. }
-        | Change::ShareContent { inode, .. } => Some(*inode),
-        _ => None,
-    }
-}
-
-/// The names that a change makes, moves or takes away.
-fn names(change: &Change) -> impl Iterator<Item = (InodeNumber, FileName)> {
-    let (one, other) = match change {
-        Change::Create { parent, name, .. }
-        | Change::Link { parent, name, .. }
-        | Change::Unlink { parent, name }
-        | Change::RemoveDirectory { parent, name }
-        | Change::Restore { parent, name, .. }
-        | Change::Clone { parent, name, .. }
-        | Change::FallBack { parent, name, .. } => (Some((*parent, name.clone())), None),
-        Change::Rename { parent, name, new_parent, new_name, .. } => {
-            (Some((*parent, name.clone())), Some((*new_parent, new_name.clone())))
-        }
-        _ => (None, None),
-    };
-    one.into_iter().chain(other)
 }

@@ -4,10 +4,13 @@
 //! protocol, and `core` for what is remembered and when it is not.
 
 mod core;
+mod terms;
 #[cfg(test)]
 mod tests;
 
-use self::core::{Book, Forgotten, Known, Now, Outcome};
+use self::core::Book;
+pub(crate) use self::terms::Mark;
+use self::terms::{Forgotten, Known, Now, Outcome};
 use super::ClientError;
 use super::link::Link;
 use super::lock;
@@ -46,8 +49,6 @@ pub(crate) struct Leases {
     /// Nothing is remembered, and so nothing asked.
     is_idle: AtomicBool,
     began: Notify,
-    /// More is remembered than there is room for.
-    full: Notify,
     listener: OnceLock<Arc<dyn LeaseListener>>,
 }
 
@@ -61,7 +62,6 @@ impl Leases {
             book: Mutex::default(),
             is_idle: AtomicBool::new(false),
             began: Notify::new(),
-            full: Notify::new(),
             listener: OnceLock::new(),
         }
     }
@@ -126,14 +126,8 @@ impl Leases {
         match self.link.manager(context, Request::Lease(look)).await? {
             Reply::Lease(LeaseReply::Seen { answer, moment, grant }) => {
                 if let Some(grant) = &grant {
-                    let (forgotten, is_full) = {
-                        let mut book = lock(&self.book);
-                        (book.remember(volume, &query, answer.as_ref(), moment, grant, asked), book.is_full())
-                    };
+                    let forgotten = lock(&self.book).remember(volume, &query, answer.as_ref(), moment, grant, asked);
                     self.tell(&forgotten);
-                    if is_full {
-                        self.full.notify_one();
-                    }
                     if self.is_idle.swap(false, Ordering::AcqRel) {
                         self.began.notify_one();
                     }
@@ -145,31 +139,25 @@ impl Leases {
     }
 
     /// A change of this client goes out; what came of it has to be said.
-    pub(crate) fn begin(&self, volume: VolumeId, change: &Change) {
-        if self.wanted {
-            lock(&self.book).begin(volume, change);
-        }
+    pub(crate) fn begin(&self, volume: VolumeId, change: &Change) -> Option<Mark> {
+        self.wanted.then(|| lock(&self.book).begin(volume, change))
     }
 
     /// What came of a change.
-    pub(crate) fn end(&self, volume: VolumeId, change: &Change, result: Result<&ChangeReply, &ClientError>) {
-        if !self.wanted {
-            return;
-        }
+    pub(crate) fn end(&self, volume: VolumeId, change: &Change, mark: Option<Mark>, result: Result<&ChangeReply, &ClientError>) {
+        let Some(mark) = mark else { return };
         let outcome = match result {
             Ok(reply) => Outcome::Done(reply),
             Err(error) if is_refusal(error) => Outcome::Refused,
             Err(_) => Outcome::Unknown(self.now()),
         };
-        let forgotten = lock(&self.book).end(volume, change, outcome);
+        let forgotten = lock(&self.book).end(volume, change, mark, outcome);
         self.tell(&forgotten);
     }
 
     /// An update of a file is being published; what came of it has to be said.
-    pub(crate) fn publishing(&self, volume: VolumeId, inode: InodeNumber) {
-        if self.wanted {
-            lock(&self.book).publishing(volume, inode);
-        }
+    pub(crate) fn publishing(&self, volume: VolumeId, inode: InodeNumber) -> Option<Mark> {
+        self.wanted.then(|| lock(&self.book).publishing(volume, inode))
     }
 
     /// What came of a publication.
@@ -177,23 +165,23 @@ impl Leases {
         &self,
         volume: VolumeId,
         inode: InodeNumber,
+        mark: Option<Mark>,
         result: Result<(VolumeVersion, Option<&Attributes>), &ClientError>,
     ) {
-        if !self.wanted {
-            return;
-        }
-        let forgotten = match result {
-            Ok((version, attributes)) => {
-                lock(&self.book).published(volume, inode, version, attributes);
-                return;
-            }
-            Err(error) if is_refusal(error) => return,
+        let Some(mark) = mark else { return };
+        match result {
+            Ok((version, attributes)) => lock(&self.book).published(volume, inode, mark, version, attributes),
+            Err(error) if is_refusal(error) => lock(&self.book).not_published(volume, inode),
             Err(_) => {
                 let now = self.now();
-                lock(&self.book).doubt(now)
+                let forgotten = {
+                    let mut book = lock(&self.book);
+                    book.not_published(volume, inode);
+                    book.doubt(now)
+                };
+                self.tell(&forgotten);
             }
-        };
-        self.tell(&forgotten);
+        }
     }
 
     /// Asks what is called in, as long as anything is remembered.
@@ -222,10 +210,7 @@ impl Leases {
             let (line, done, gives_back) = (question.line, question.done, question.gives_back.clone());
             let ask = LeaseRequest::Await { session: session.id, line, done, gives_back, wait_ms };
             let (asked, context) = (self.now(), self.link.context_for(LEASE_TERM));
-            let reply = tokio::select! {
-                reply = self.link.manager(context, Request::Lease(ask)) => reply,
-                () = self.full.notified() => continue,
-            };
+            let reply = self.link.manager(context, Request::Lease(ask)).await;
             match reply {
                 Ok(Reply::Lease(LeaseReply::CalledIn { line, number, epoch, directories })) => {
                     let forgotten = lock(&self.book).answered(&question, asked, (line, number, epoch), &directories);
@@ -258,7 +243,8 @@ fn is_leased(query: &Query) -> bool {
 
 /// Whether the version manager said no, so that nothing will happen.
 fn is_refusal(error: &ClientError) -> bool {
-    matches!(error, ClientError::Service(error) if !error.retry && error.kind != ErrorKind::SessionExpired)
+    let is_open = |kind| matches!(kind, ErrorKind::SessionExpired | ErrorKind::Internal | ErrorKind::WrongServer);
+    matches!(error, ClientError::Service(error) if !error.retry && !is_open(error.kind))
 }
 
 fn absent() -> ClientError {

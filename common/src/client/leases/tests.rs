@@ -1,6 +1,7 @@
 //! What is remembered, with the clock in hand.
 
-use super::core::{Book, Known, Now, Outcome, Question};
+use super::core::Book;
+use super::terms::{Known, Mark, Now, Outcome, Question};
 use crate::id::{InodeNumber, VolumeId, VolumeVersion};
 use crate::limits::{LEASE_DOUBT, LEASE_IDLE, LEASE_TERM};
 use crate::name::FileName;
@@ -85,14 +86,14 @@ impl Memory {
     }
 
     fn change(&mut self, change: &Change, inode: InodeNumber, version: u64) {
-        self.book.begin(VOLUME, change);
-        self.end(change, inode, version);
+        let mark = self.book.begin(VOLUME, change);
+        self.end(change, mark, inode, version);
     }
 
-    fn end(&mut self, change: &Change, inode: InodeNumber, version: u64) {
+    fn end(&mut self, change: &Change, mark: Mark, inode: InodeNumber, version: u64) {
         let attributes = Some(attributes(inode, FileKind::File, version));
         let reply = ChangeReply { version: VolumeVersion(version), attributes };
-        self.book.end(VOLUME, change, Outcome::Done(&reply));
+        self.book.end(VOLUME, change, mark, Outcome::Done(&reply));
     }
 
     /// `HERE` is called in by command `epoch`; answers what is forgotten.
@@ -145,8 +146,8 @@ fn a_directory_that_was_listed_whole_has_nothing_else() {
     assert_eq!((memory.version_of("z"), memory.version_of("c")), (Some(0), Some(0)));
     memory.change(&create("c"), FRAME, 5);
     assert_eq!((memory.version_of("c"), memory.version_of("z")), (Some(5), Some(0)));
-    memory.book.begin(VOLUME, &create("z"));
-    memory.book.end(VOLUME, &create("z"), Outcome::Refused);
+    let mark = memory.book.begin(VOLUME, &create("z"));
+    memory.book.end(VOLUME, &create("z"), mark, Outcome::Refused);
     assert_eq!(memory.version_of("z"), None, "somebody else may have it");
 }
 
@@ -188,19 +189,19 @@ fn an_empty_directory_is_known_as_a_whole_and_counts_what_is_made_in_it() {
 fn a_name_that_is_being_changed_is_asked_for() {
     let mut memory = Memory::new();
     memory.seen(&look_up("frame"), None, 4);
-    memory.book.begin(VOLUME, &create("frame"));
+    let mark = memory.book.begin(VOLUME, &create("frame"));
     assert_eq!(memory.version_of("frame"), None);
     memory.seen(&look_up("frame"), None, 4);
     assert_eq!(memory.version_of("frame"), None, "it is not known when that was so");
-    memory.end(&create("frame"), FRAME, 5);
+    memory.end(&create("frame"), mark, FRAME, 5);
     assert_eq!(memory.version_of("frame"), Some(5));
     memory.seen(&look_up("frame"), None, 4);
     assert_eq!(memory.version_of("frame"), Some(5), "an answer from before the change");
     // Two at once: their answers do not tell which came last.
-    memory.book.begin(VOLUME, &unlink("frame"));
-    memory.book.begin(VOLUME, &create("frame"));
-    memory.end(&create("frame"), FRAME, 7);
-    memory.end(&unlink("frame"), FRAME, 6);
+    let unlinking = memory.book.begin(VOLUME, &unlink("frame"));
+    let creating = memory.book.begin(VOLUME, &create("frame"));
+    memory.end(&create("frame"), creating, FRAME, 7);
+    memory.end(&unlink("frame"), unlinking, FRAME, 6);
     assert_eq!(memory.version_of("frame"), None);
 }
 
@@ -209,10 +210,9 @@ fn a_change_may_be_answered_after_a_later_one() {
     let mut memory = Memory::new();
     memory.seen(&look_up("other"), None, 4);
     let (one, two) = (create("one"), create("two"));
-    memory.book.begin(VOLUME, &one);
-    memory.book.begin(VOLUME, &two);
-    memory.end(&two, InodeNumber(52), 6);
-    memory.end(&one, InodeNumber(51), 5);
+    let [first, second] = [&one, &two].map(|change| memory.book.begin(VOLUME, change));
+    memory.end(&two, second, InodeNumber(52), 6);
+    memory.end(&one, first, InodeNumber(51), 5);
     assert_eq!(memory.version_of("two"), Some(6));
     assert_eq!(memory.version_of("one"), None, "its attributes may have been changed by then");
     memory.seen(&look_up("one"), Some(NamespaceAnswer::Attributes(attributes(InodeNumber(51), FileKind::File, 5))), 6);
@@ -224,21 +224,44 @@ fn what_was_seen_while_a_change_was_under_way_is_not_known() {
     let mut memory = Memory::new();
     memory.seen_file("frame", 4);
     let link = Change::Link { inode: FRAME, parent: HERE, name: name("other") };
-    memory.book.begin(VOLUME, &link);
+    let mark = memory.book.begin(VOLUME, &link);
     memory.seen_file("frame", 4);
+    assert_eq!(memory.version_of("frame"), None, "its attributes are being changed");
     let linked = Attributes { links: 2, ..attributes(FRAME, FileKind::File, 5) };
     let reply = ChangeReply { version: VolumeVersion(5), attributes: Some(linked) };
-    memory.book.end(VOLUME, &link, Outcome::Done(&reply));
+    memory.book.end(VOLUME, &link, mark, Outcome::Done(&reply));
     assert_eq!(memory.version_of("frame"), None, "it has two names now");
     // A rename takes the name of what it replaces, which its answer does not tell.
     memory.seen_file("frame", 6);
     let (parent, new_parent) = (HERE, HERE);
     let rename =
         Change::Rename { parent, name: name("draft"), new_parent, new_name: name("final"), no_replace: false, exchange: false };
-    memory.book.begin(VOLUME, &rename);
-    memory.end(&rename, InodeNumber(51), 7);
+    memory.change(&rename, InodeNumber(51), 7);
     assert_eq!(memory.known(&Query::Attributes(FRAME)), None, "for all that is known this was the one");
     assert_eq!(memory.version_of("final"), Some(7));
+}
+
+#[test]
+fn what_was_called_in_while_a_change_was_under_way_is_not_known_from_its_answer() {
+    let mut memory = Memory::new();
+    memory.seen(&look_up("other"), None, 4);
+    let mark = memory.book.begin(VOLUME, &create("frame"));
+    memory.call(1, 6);
+    memory.seen(&look_up("other"), None, 6);
+    memory.end(&create("frame"), mark, FRAME, 5);
+    assert_eq!(memory.version_of("frame"), None, "somebody else may have taken it away again");
+}
+
+#[test]
+fn what_is_forgotten_is_given_back() {
+    let mut memory = Memory::new();
+    memory.seen_file("frame", 4);
+    let mark = memory.book.begin(VOLUME, &create("frame"));
+    memory.call(1, 6);
+    memory.seen(&look_up("other"), None, 6);
+    memory.end(&create("frame"), mark, FRAME, 5);
+    let now = memory.now();
+    assert_eq!(memory.book.question(now).0.unwrap().gives_back, [(VOLUME, HERE)], "or the manager would count it for ever");
 }
 
 #[test]
@@ -257,9 +280,9 @@ fn a_rename_moves_what_is_known() {
 fn what_this_client_publishes_is_known_from_the_answer() {
     let mut memory = Memory::new();
     memory.seen_file("frame", 4);
-    memory.book.publishing(VOLUME, FRAME);
+    let mark = memory.book.publishing(VOLUME, FRAME);
     assert_eq!(memory.version_of("frame"), None);
-    memory.book.published(VOLUME, FRAME, VolumeVersion(5), Some(&attributes(FRAME, FileKind::File, 5)));
+    memory.book.published(VOLUME, FRAME, mark, VolumeVersion(5), Some(&attributes(FRAME, FileKind::File, 5)));
     assert_eq!(memory.version_of("frame"), Some(5));
     memory.seen_file("frame", 4);
     assert_eq!(memory.version_of("frame"), Some(5));
@@ -306,9 +329,9 @@ fn a_manager_that_knows_nothing_of_it_makes_it_forget() {
 fn a_change_whose_outcome_is_not_known_ends_all_belief_for_a_while() {
     let mut memory = Memory::new();
     memory.seen_file("frame", 4);
-    memory.book.begin(VOLUME, &create("other"));
+    let mark = memory.book.begin(VOLUME, &create("other"));
     let now = memory.now();
-    assert_eq!(memory.book.end(VOLUME, &create("other"), Outcome::Unknown(now)).0.len(), 2);
+    assert_eq!(memory.book.end(VOLUME, &create("other"), mark, Outcome::Unknown(now)).0.len(), 2);
     memory.seen_file("frame", 5);
     assert_eq!(memory.version_of("frame"), None, "the change may come yet, and is not called in");
     memory.after = LEASE_DOUBT;

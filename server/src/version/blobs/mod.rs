@@ -22,3 +22,15 @@ pub(crate) use record::{BlobRecord, abandon, drop_in_flight, log_entries, publis
 pub use record::{Waiting, tree, waiting};
 pub use ticket::rebuild;
 pub(crate) use ticket::ticket;
+
+use super::kv::{Kv, KvError};
+use super::table;
+use weft_common::id::{BlobId, InodeNumber};
+
+/// The file that a blob's updates are of; `None` before the first one.
+///
+/// # Errors
+/// [`KvError`] is fatal.
+pub(crate) fn inode_of(kv: &dyn Kv, blob: BlobId) -> Result<Option<InodeNumber>, KvError> {
+    Ok(table::get::<BlobRecord>(kv, &table::blob(blob))?.map(|record| record.inode))
+}

@@ -120,9 +120,10 @@ impl Manager {
     /// Answers a watch at once if there is something, else when there is, or when `wait` is over.
     async fn watch(&self, volume: VolumeId, at: At, query: Query, wait: Duration) -> Result<NamespaceAnswer, ServiceError> {
         let until = Instant::now() + wait;
+        let mut is_first = true;
         loop {
-            let asked = query.clone();
-            match self.ask(move |state| look(state, volume, at, &asked)).await? {
+            let (asked, heeds_calls) = (query.clone(), std::mem::take(&mut is_first));
+            match self.ask(move |state| look(state, volume, at, &asked, heeds_calls)).await? {
                 Watched::Answer(answer) => return Ok(*answer),
                 Watched::Nothing(answer, _) if wait.is_zero() => return Ok(*answer),
                 Watched::Nothing(_, None) => return Err(busy("watches")),
@@ -169,9 +170,10 @@ pub(super) fn is_short(query: &Query) -> bool {
 }
 
 /// Looks for changes, and if there are none has the asker told of the next one: both between the same two commands.
-fn look(state: &mut State, volume: VolumeId, at: At, query: &Query) -> Result<Watched, Failure> {
-    if let Some(over) = state.soft.leases.wait_in(volume) {
-        // What is called in has not happened yet, for those who watch.
+///
+/// What is called in has not happened yet, for those who watch either. It is waited for once: somewhere there may always be a call.
+fn look(state: &mut State, volume: VolumeId, at: At, query: &Query, heeds_calls: bool) -> Result<Watched, Failure> {
+    if let Some(over) = state.soft.leases.wait_in(volume).filter(|_| heeds_calls) {
         let nothing = NamespaceAnswer::Changes { changes: Vec::new(), more: false };
         return Ok(Watched::Nothing(Box::new(nothing), Some(over)));
     }

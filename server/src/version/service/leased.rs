@@ -14,6 +14,9 @@ use weft_common::wire::{
     At, Attributes, ErrorKind, FileKind, LeaseReply, LeaseRequest, LeasedDirectory, Moment, NamespaceAnswer, Query, ServiceError,
 };
 
+/// Sub-directories that are leased with a listing of the directory that they are in.
+const LISTED_DIRECTORIES_MAX: usize = 64;
+
 /// A read that has its answer, or has to wait until a call is over.
 enum Read<T> {
     Done(T),
@@ -68,6 +71,8 @@ impl Manager {
         until: Instant,
     ) -> Result<LeaseReply, ServiceError> {
         let hear = move |state: &mut State| {
+            // A client that asks is there, however its renewals fare: its session must not end while it believes what it has leases on.
+            state.soft.renew(holder.0, Instant::now());
             state.soft.leases.hear(holder, done, &gives_back, Instant::now());
             called(state, holder)
         };
@@ -90,7 +95,11 @@ fn called(state: &mut State, holder: (SessionId, u64)) -> (LeaseReply, Option<on
 fn read(state: &mut State, volume: VolumeId, at: At, query: &Query) -> Result<Read<NamespaceAnswer>, Failure> {
     let answer = namespace::query(state.machine.kv(), volume, at, query);
     if at == At::Head && !state.soft.leases.is_quiet() {
-        let about = covering(state.machine.kv(), volume, query, answer.as_ref().ok())?;
+        let mut about = covering(state.machine.kv(), volume, query, answer.as_ref().ok())?;
+        if matches!(query, Query::ReadDirectory { .. }) {
+            // Of many sub-directories one may always be called in.
+            about.truncate(1);
+        }
         let about = about.into_iter().map(|directory| (volume, directory));
         if let Some(over) = state.soft.leases.wait_for(about) {
             return Ok(Read::Later(over));
@@ -135,7 +144,7 @@ fn covering(kv: &dyn Kv, volume: VolumeId, query: &Query, answer: Option<&Namesp
     match answer {
         Some(NamespaceAnswer::Attributes(attributes)) => covering.extend(directory(attributes)),
         Some(NamespaceAnswer::Entries { entries, .. }) => {
-            covering.extend(entries.iter().filter_map(|entry| directory(&entry.attributes)));
+            covering.extend(entries.iter().filter_map(|entry| directory(&entry.attributes)).take(LISTED_DIRECTORIES_MAX));
         }
         _ => {}
     }

@@ -148,8 +148,11 @@ impl Leases {
             self.know(session);
         }
         let Some(holder) = self.holders.get_mut(&session).filter(|holder| holder.line == line) else { return };
-        holder.heard = now;
         holder.called.retain(|(number, _)| *number > done);
+        // Otherwise it is told once more, and does not believe anything for longer because of that.
+        if holder.called.is_empty() {
+            holder.heard = now;
+        }
         for directory in gives_back {
             if holder.directories.remove(directory) {
                 remove_holder(&mut self.by_directory, *directory, session);
@@ -267,6 +270,11 @@ impl Leases {
                 let _ = answer.send(reply);
             }
         }
+    }
+
+    /// The directories of `volume` that somebody has a lease on.
+    pub(super) fn leased_in(&self, volume: VolumeId) -> Vec<LeasedDirectory> {
+        self.by_directory.keys().filter(|(of, _)| *of == volume).copied().collect()
     }
 
     /// Whether anything is called in.

@@ -179,29 +179,33 @@ impl State {
 
     /// Calls in the leases of others on what a command changed.
     fn call_in(&mut self, effects: &[Effect], maker: Option<SessionId>) -> Option<CallId> {
-        let touched = effects.iter().filter_map(|effect| match effect {
-            Effect::Touched { volume, directory } => Some((*volume, *directory)),
-            _ => None,
-        });
+        let mut touched = Vec::new();
+        for effect in effects {
+            match effect {
+                Effect::Touched { volume, directory } => touched.push((*volume, *directory)),
+                Effect::Removed(volume) => touched.extend(self.soft.leases.leased_in(*volume)),
+                _ => {}
+            }
+        }
         self.soft.leases.call_in(touched, maker, Instant::now())
     }
 
-    /// The call under way that the answer to a command must not overtake, though the command changed nothing that is called in.
+    /// The call under way that the answer to a command must not overtake, though the command changed nothing that is called in: it was
+    /// carried out before, and is repeated; or it was refused, or tells of something.
     fn reveals(&self, action: &Action) -> Result<Option<CallId>, KvError> {
         if self.soft.leases.is_quiet() {
             return Ok(None);
         }
-        let call = match action {
-            Action::Change(change) => {
-                let directories = change.change.directories().into_iter().flatten();
-                self.soft.leases.call_for(directories.map(|directory| (change.volume, directory)))
-            }
-            Action::Lock(LockRequest::Take { volume, inode, .. }) => {
-                let directory = namespace::leased_under(self.machine.kv(), *volume, *inode)?;
-                self.soft.leases.call_for(directory.map(|directory| (*volume, directory)))
-            }
-            _ => None,
+        let kv = self.machine.kv();
+        let (volume, directories, subject) = match action {
+            Action::Change(change) => (change.volume, change.change.directories(), change.change.subject()),
+            Action::Lock(LockRequest::Take { volume, inode, .. }) => (*volume, [None, None], Some(*inode)),
+            Action::Commit { blob, .. } => (blob.volume, [None, None], blobs::inode_of(kv, *blob)?),
+            _ => return Ok(None),
         };
+        let home = subject.map_or(Ok(None), |inode| namespace::leased_under(kv, volume, inode))?;
+        let about = directories.into_iter().flatten().chain(home);
+        let call = self.soft.leases.call_for(about.map(|directory| (volume, directory)));
         Ok(call)
     }
 
