@@ -4,7 +4,7 @@
 //! sent. So a host that many send to has a queue at the switch that overflows, as a real one has.
 //!
 //! The switch is a namespace that *routes*. With a bridge, each host would need an entry for each other host that it talks to in the kernel's table of
-//! neighbours, which is one for all namespaces and takes [`neighbours_max`]; through a router it needs one, and the router one for each host.
+//! neighbours, which is one for all namespaces and takes `neighbours_max`; through a router it needs one, and the router one for each host.
 
 use super::{Namespace, Place, Site, check_privilege};
 use crate::process::run;
