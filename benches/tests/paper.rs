@@ -6,6 +6,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use std::fs;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use weft_mount_tests::cluster::long_tests;
 use weft_mount_tests::network::check_privilege;
@@ -13,7 +14,14 @@ use weft_mount_tests::network::check_privilege;
 /// Longer than anything that works takes.
 const PATIENCE: Duration = Duration::from_secs(120);
 
+/// Runs find what other runs have left, so there is one at a time.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
+/// Whether this is a machine and a time for runs: they take minutes beside other tests.
 fn can_run() -> bool {
+    if !long_tests() {
+        return false;
+    }
     let privilege = check_privilege(&["ip", "tc", "nsenter"]);
     privilege.inspect_err(|why| eprintln!("not tested: {why}")).is_ok()
 }
@@ -76,10 +84,10 @@ fn signal(process: u32, signal: Signal) {
 
 #[test]
 fn shares_of_the_wire_are_what_can_be() {
-    // Processors that others use as well make shares small: a measurement, and no test of every run.
-    if !long_tests() || !can_run() {
+    if !can_run() {
         return;
     }
+    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let (dir, results) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("another"));
     let (json, report) = (results.path().join("lines"), results.path().join("page.html"));
     let command =
@@ -112,6 +120,7 @@ fn nothing_is_left_of_a_run_that_is_told_to_end() {
     if !can_run() {
         return;
     }
+    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     for wish in [Signal::TERM, Signal::INT] {
         let dir = tempfile::tempdir().expect("a folder");
         let mut child = under_way(dir.path());
@@ -126,6 +135,7 @@ fn what_a_killed_run_left_is_named_and_taken_away() {
     if !can_run() {
         return;
     }
+    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let dir = tempfile::tempdir().expect("a folder");
     let mut child = under_way(dir.path());
     signal(child.id(), Signal::KILL);

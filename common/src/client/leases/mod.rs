@@ -30,10 +30,10 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 use tokio::sync::Notify;
 
-/// Who else remembers what is leased: a mount's kernel.
+/// Who else believes what is leased: a mount's kernel.
 pub trait LeaseListener: Send + Sync + Debug {
-    /// What was known of these inodes, and of the names in those that are directories, is not to be believed any more when this returns.
-    /// Must not wait for anything that waits for an answer of the cluster.
+    /// What [`super::Namespace::known`] told of the attributes of these inodes is not believed any more when this returns. Must not wait for
+    /// anything that waits for an answer of the cluster.
     fn forget(&self, volume: VolumeId, inodes: &[InodeNumber]);
 }
 
