@@ -128,8 +128,9 @@ impl Book {
         grant: &Grant,
         asked: Now,
     ) -> Forgotten {
+        let granted = grant.directories.iter().map(|inode| (volume, *inode));
         if grant.line == self.line {
-            self.held.extend(grant.directories.iter().map(|inode| (volume, *inode)));
+            self.held.extend(granted.clone());
         }
         let is_late = moment.epoch < self.floor || self.own.get(&volume).is_some_and(|own| moment.version < *own);
         if is_late || self.doubt_until.is_some_and(|until| asked.steady < until) {
@@ -137,9 +138,8 @@ impl Book {
         }
         let forgotten = if grant.line == self.line { Forgotten::default() } else { self.begin_line(grant.line, moment.epoch) };
         self.believe(asked);
-        self.held.extend(grant.directories.iter().map(|inode| (volume, *inode)));
-        let granted = grant.directories.iter().map(|inode| (volume, *inode)).filter(|place| !self.leaving.contains(place));
-        for place in granted.collect::<Vec<_>>() {
+        self.held.extend(granted.clone());
+        for place in granted.filter(|place| !self.leaving.contains(place)) {
             self.directories.entry(place).or_insert_with(|| Directory {
                 own: None,
                 as_of: VolumeVersion(0),
@@ -408,8 +408,7 @@ impl Book {
     /// A change may still be carried out without being called in.
     pub(super) fn doubt(&mut self, now: Now) -> Forgotten {
         self.doubt_until = Some(now.steady + LEASE_DOUBT);
-        let all: Vec<_> = self.directories.keys().copied().collect();
-        self.drop_directories(all)
+        self.forget_all()
     }
 
     /// The directory counts an entry more or less, and was changed when the entry was.
@@ -463,8 +462,7 @@ impl Book {
     }
 
     fn begin_line(&mut self, line: u64, epoch: u64) -> Forgotten {
-        let all: Vec<_> = self.directories.keys().copied().collect();
-        let forgotten = self.drop_directories(all);
+        let forgotten = self.forget_all();
         self.leaving.clear();
         self.held.clear();
         (self.line, self.done, self.told, self.believed_since) = (line, 0, 0, None);
@@ -524,7 +522,8 @@ impl Book {
         }
         if line != self.line {
             self.owes_word = true;
-            return self.lost(epoch);
+            // None of them counts for anything any more.
+            return self.begin_line(0, epoch);
         }
         self.owes_word = false;
         for place in &question.gives_back {
@@ -547,17 +546,16 @@ impl Book {
         forgotten
     }
 
-    /// The leases count for nothing any more.
-    fn lost(&mut self, epoch: u64) -> Forgotten {
-        self.begin_line(0, epoch)
-    }
-
     /// The manager does not answer: what is remembered is believed until its term is over, and then it is forgotten.
     pub(super) fn unanswered(&mut self, now: Now) -> Forgotten {
         if !self.believed_for(now).is_zero() || self.held.is_empty() {
             return Forgotten::default();
         }
         self.owes_word = true;
+        self.forget_all()
+    }
+
+    fn forget_all(&mut self) -> Forgotten {
         let all: Vec<_> = self.directories.keys().copied().collect();
         self.drop_directories(all)
     }

@@ -173,7 +173,7 @@ pub(super) fn is_short(query: &Query) -> bool {
 ///
 /// What is called in has not happened yet, for those who watch either. It is waited for once: somewhere there may always be a call.
 fn look(state: &mut State, volume: VolumeId, at: At, query: &Query, heeds_calls: bool) -> Result<Watched, Failure> {
-    if let Some(over) = state.soft.leases.wait_in(volume).filter(|_| heeds_calls) {
+    if heeds_calls && let Some(over) = state.soft.leases.wait_in(volume) {
         let nothing = NamespaceAnswer::Changes { changes: Vec::new(), more: false };
         return Ok(Watched::Nothing(Box::new(nothing), Some(over)));
     }

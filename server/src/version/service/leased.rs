@@ -26,13 +26,22 @@ enum Read<T> {
 impl Manager {
     /// Answers a query.
     pub(super) async fn query(&self, volume: VolumeId, at: At, query: Query) -> Result<NamespaceAnswer, ServiceError> {
+        self.unless_called_in(query, move |state, query| read(state, volume, at, query)).await
+    }
+
+    /// What `read` finds, once nothing that it is about is being called in.
+    async fn unless_called_in<T: Send + 'static>(
+        &self,
+        query: Query,
+        read: impl Fn(&mut State, &Query) -> Result<Read<T>, Failure> + Copy + Send + 'static,
+    ) -> Result<T, ServiceError> {
         let is_short = is_short(&query);
         loop {
             let query = query.clone();
-            let read = move |state: &mut State| read(state, volume, at, &query);
+            let read = move |state: &mut State| read(state, &query);
             let seen = if is_short { self.judge(self.glance(read).await?) } else { self.ask(read).await };
             match seen? {
-                Read::Done(answer) => return Ok(answer),
+                Read::Done(seen) => return Ok(seen),
                 // A sender that is gone has stopped with the manager; then so does the next look.
                 Read::Later(over) => drop(over.await),
             }
@@ -42,23 +51,12 @@ impl Manager {
     /// Answers who wants leases, or has them; a question waits up to `patience`.
     pub(super) async fn lease(&self, request: LeaseRequest, patience: Duration) -> Result<LeaseReply, ServiceError> {
         match request {
-            LeaseRequest::Look { volume, session, query } => self.look_leased(volume, session, query).await,
+            LeaseRequest::Look { volume, session, query } => {
+                self.unless_called_in(query, move |state, query| look(state, volume, session, query)).await
+            }
             LeaseRequest::Await { session, line, done, gives_back, wait_ms } => {
                 let until = Instant::now() + Duration::from_millis(wait_ms.into()).min(patience);
                 self.await_call((session, line), done, gives_back, until).await
-            }
-        }
-    }
-
-    async fn look_leased(&self, volume: VolumeId, session: SessionId, query: Query) -> Result<LeaseReply, ServiceError> {
-        let is_short = is_short(&query);
-        loop {
-            let query = query.clone();
-            let look = move |state: &mut State| look(state, volume, session, &query);
-            let seen = if is_short { self.judge(self.glance(look).await?) } else { self.ask(look).await };
-            match seen? {
-                Read::Done(seen) => return Ok(seen),
-                Read::Later(over) => drop(over.await),
             }
         }
     }
